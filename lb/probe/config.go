@@ -176,11 +176,3 @@ func checkExpect(e Expect) error {
 	}
 	return errors.Join(errs...)
 }
-
-func checkRole(role string) error {
-	switch role {
-	case "", "primary", "replica":
-		return nil
-	}
-	return fmt.Errorf("role: unknown %q, want primary or replica", role)
-}

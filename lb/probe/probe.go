@@ -25,6 +25,7 @@ type kind struct {
 	port         uint16 // the well-known port, 0 for none
 	portless     bool   // the target's port means nothing
 	portOptional bool   // the target's port may be 0
+	process      bool   // it starts one, so few may run at once
 	keys         []string
 	check        func(Config) error
 	do           Func
@@ -37,7 +38,7 @@ func kinds() []kind {
 		{name: "tcp", keys: []string{"port"}, do: TCP},
 		{name: "http", port: 80, keys: httpKeys, check: checkHTTP, do: HTTP},
 		{name: "https", port: 443, keys: httpsKeys, check: checkHTTP, do: HTTP},
-		{name: "script", portOptional: true, keys: []string{"port", "command"}, check: checkScript, do: Script},
+		{name: "script", portOptional: true, process: true, keys: []string{"port", "command"}, check: checkScript, do: Script},
 		{name: "mysql", port: 3306, keys: loginKeys, check: checkLogin, do: MySQL},
 		{name: "redis", port: 6379, keys: loginKeys, check: checkLogin, do: Redis},
 	}
