@@ -61,17 +61,9 @@ func AppendBeat(b []byte, ads []Advertisement, room int) ([]byte, int) {
 			}
 			b = appendGroup(b, a)
 		}
-		b = append(b, a.VRID, a.Priority, a.digest())
+		b = append(b, a.VRID, a.Priority, a.Digest)
 	}
 	return b, len(ads)
-}
-
-// digest is of the addresses when they are known, else as heard.
-func (a *Advertisement) digest() uint8 {
-	if a.Addresses != nil {
-		return Digest(a.Addresses)
-	}
-	return a.Digest
 }
 
 func beatFlags(a *Advertisement) byte {

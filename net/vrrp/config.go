@@ -65,7 +65,9 @@ func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 // (RFC 3768 and RFC 9568, section 7.1): the error is a Reject. Different
 // addresses are no reason to refuse; the Router warns of them.
 func (c Config) Admit(a Advertisement) error {
-	c.Version = max(c.Version, 2)
+	if c.Version == 0 {
+		c.Version = 3
+	}
 	switch {
 	case a.VRID != c.VRID:
 		return OtherVRID

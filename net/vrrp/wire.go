@@ -60,7 +60,7 @@ type Advertisement struct {
 	Beat      bool
 	Announced bool       // the sender holds the addresses and has announced them
 	Successor netip.Addr // with priority 0: who is to take over
-	Digest    uint8      // of the addresses, see Digest
+	Digest    uint8      // of the addresses: what Digest returns
 }
 
 // AppendTo appends the message, without an IP header. src and dst are the
