@@ -185,11 +185,11 @@ func (r *Rider) host(name string, addr netip.AddrPort, alive, left bool) {
 	}
 }
 
-// forget removes a host that the core no longer knows.
-func (r *Rider) forget(keep func(name string) bool) {
+// forget removes the hosts that the core no longer knows.
+func (r *Rider) forget(known map[string]bool) {
 	r.mu.Lock()
 	n := len(r.hosts)
-	r.hosts = slices.DeleteFunc(r.hosts, func(h HostState) bool { return !keep(h.Name) })
+	r.hosts = slices.DeleteFunc(r.hosts, func(h HostState) bool { return !known[h.Name] })
 	changed := len(r.hosts) != n
 	r.fresh = r.fresh || changed
 	r.mu.Unlock()
