@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"example.org/ha/lb/health"
+	"example.org/ha/lb/pool"
 	"example.org/ha/lb/probe"
 )
 
@@ -35,7 +36,7 @@ type Service struct {
 	Method string `toml:"method"`
 
 	// Scheduler picks the real server of a new connection: rr wrr lc wlc sh mh sed nq. Default wlc.
-	Scheduler string `toml:"scheduler"`
+	Scheduler pool.Scheduler `toml:"scheduler"`
 
 	// Persistent sends a client to the server it had, until it has been gone this long. Default 0: off.
 	Persistent time.Duration `toml:"persistent"`
@@ -58,6 +59,12 @@ type Service struct {
 	ConnectTimeout time.Duration `toml:"connect_timeout"`
 	IdleTimeout    time.Duration `toml:"idle_timeout"`
 	UDPTimeout     time.Duration `toml:"udp_timeout"`
+
+	// DrainTimeout is what the connections of a service that is deleted may still take.
+	DrainTimeout time.Duration `toml:"drain_timeout"`
+
+	// CutDown resets the connections to a real server that goes down. Default false: they may end.
+	CutDown bool `toml:"cut_down"`
 
 	// Quorum is the least total weight of healthy servers with which the service can do its work;
 	// with less, all its connections go to Sorry (without a Sorry, to those servers that are left). Default 1.

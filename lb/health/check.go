@@ -22,7 +22,7 @@ type Report struct {
 	Fell     time.Time // when it last went from Up to Down
 	Streak   int       // answers in a row that contradict State
 	Need     int       // how many of them change it
-	Seq      uint64    // probes so far
+	Probes   uint64    // so far
 	Failures uint64    // of them
 	Answered time.Time // the last answer; zero: none yet
 	Took     time.Duration
@@ -41,15 +41,17 @@ type check struct {
 	skipped bool      // the probe that was due has been put off once
 	sent    time.Time // the last probe
 	asked   bool      // a probe is under way
+	seq     uint64    // its number
 	lastOK  bool      // of the last answer
 	falls   []time.Time
 	index   int // in the queue
 }
 
-func (c *check) send(now time.Time) Effect {
-	c.Seq++
+func (c *check) send(now time.Time, seq uint64) Effect {
+	c.Probes++
+	c.seq = seq
 	c.sent, c.due, c.asked, c.skipped = now, time.Time{}, true, false
-	return Probe{ID: c.id, Seq: c.Seq, Timeout: c.timing.Timeout}
+	return Probe{ID: c.id, Seq: seq, Timeout: c.timing.Timeout}
 }
 
 // period is the time between two probes in the present state.

@@ -19,6 +19,12 @@ type Member struct {
 	Fell  time.Time // when it last went from Up to Down; zero: never
 }
 
+// With is g under another share and window; what it keeps it goes on keeping.
+func (g Guard) With(share float64, window time.Duration) Guard {
+	g.Share, g.Window = share, window
+	return g
+}
+
 // Judge sets keep[i] for the members that stay although they are Down, and reports whether the guard
 // is on. A single server is never kept: one failure is no pattern.
 func (g *Guard) Judge(now time.Time, members []Member, keep []bool) bool {
@@ -60,6 +66,12 @@ type Watermark struct {
 	Hysteresis int
 
 	begun, enough bool
+}
+
+// With is w under other marks; what was enough stays so until they say otherwise.
+func (w Watermark) With(quorum, hysteresis int) Watermark {
+	w.Quorum, w.Hysteresis = quorum, hysteresis
+	return w
 }
 
 // Step takes the present weight and reports whether it is enough. The first one is held to Quorum alone.

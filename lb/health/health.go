@@ -92,6 +92,7 @@ type Board struct {
 	rand   *rand.Rand
 	checks map[string]*check
 	due    queue
+	seq    uint64 // of the last probe: no two are alike, even of a check that ended and began again
 	out    []Effect
 }
 
@@ -113,7 +114,8 @@ func (b *Board) Step(now time.Time, ev Event) []Effect {
 			b.schedule(c, now)
 			continue
 		}
-		b.out = append(b.out, c.send(now))
+		b.seq++
+		b.out = append(b.out, c.send(now, b.seq))
 		heap.Fix(&b.due, c.index)
 	}
 	switch ev := ev.(type) {
@@ -126,7 +128,7 @@ func (b *Board) Step(now time.Time, ev Event) []Effect {
 			heap.Remove(&b.due, c.index)
 		}
 	case Result:
-		if c := b.checks[ev.ID]; c != nil && c.asked && c.Seq == ev.Seq {
+		if c := b.checks[ev.ID]; c != nil && c.asked && c.seq == ev.Seq {
 			b.out = c.result(now, ev, b.out)
 			b.schedule(c, now)
 		}

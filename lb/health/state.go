@@ -15,3 +15,14 @@ func (s State) String() string {
 
 // MarshalText makes a State a word in JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText writes; a word of a newer version reads as Unknown.
+func (s *State) UnmarshalText(text []byte) error {
+	*s = Unknown
+	for _, known := range []State{Up, Down} {
+		if string(text) == known.String() {
+			*s = known
+		}
+	}
+	return nil
+}

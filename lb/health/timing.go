@@ -65,6 +65,12 @@ func (t Timing) Check() error {
 	return errors.Join(errs...)
 }
 
+// Round is the time within which each check has had an answer.
+func (t Timing) Round() time.Duration {
+	t = t.withDefaults()
+	return t.Interval + t.Jitter + t.Timeout
+}
+
 func (t Timing) withDefaults() Timing {
 	orDefault(&t.Interval, time.Second)
 	orDefault(&t.Timeout, min(500*time.Millisecond, t.Interval))

@@ -14,14 +14,17 @@ const (
 	maxRunning    = 1024
 	maxProcesses  = 64
 	maxPerAddress = 4
-	maxWaiting    = 1 << 16
+	maxWaiting    = 1 << 17 // more checks than anybody has: beyond, a probe fails at once
 )
 
 // overdue is how long a probe may outstay its timeout before it is given up. Its place in the limits
 // stays taken until it really ends.
 const overdue = time.Second
 
-var errStuck = errors.New("probe did not end in time")
+var (
+	errStuck = errors.New("probe did not end in time")
+	errBusy  = errors.New("too many probes wait for their turn")
+)
 
 // A Request is one probe to make.
 type Request struct {
@@ -41,7 +44,7 @@ type Result struct {
 }
 
 // A Pool makes probes, a bounded number at once. A Request that finds the limits reached waits for its
-// turn; when too many wait, Ask blocks.
+// turn.
 type Pool struct {
 	do      Func
 	in      chan Request
@@ -53,7 +56,7 @@ func NewPool(do Func) *Pool {
 	return &Pool{do: do, in: make(chan Request), results: make(chan Result)}
 }
 
-// Ask hands over a request. Results must be read meanwhile, by the same goroutine or another.
+// Ask hands over a request. It does not wait for anything but Run, nor for results to be read.
 func (p *Pool) Ask(ctx context.Context, r Request) {
 	select {
 	case p.in <- r:
@@ -69,16 +72,12 @@ func (p *Pool) Run(ctx context.Context) {
 	t := turns{parked: map[netip.Addr][]Request{}, perAddr: map[netip.Addr]int{}}
 	ended := make(chan Request)
 	done := make(chan Result)
-	var out []Result // bounded: each is of a request that was accepted
+	var out []Result
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
 		for r, ok := t.next(); ok; r, ok = t.next() {
 			wg.Go(func() { p.one(ctx, r, done, ended) })
-		}
-		in := p.in
-		if t.waiting+len(out) >= maxWaiting {
-			in = nil
 		}
 		var results chan Result
 		var first Result
@@ -88,7 +87,11 @@ func (p *Pool) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case r := <-in:
+		case r := <-p.in:
+			if t.waiting+len(out) >= maxWaiting {
+				out = append(out, Result{ID: r.ID, Seq: r.Seq, Err: errBusy})
+				continue
+			}
 			t.add(r)
 		case r := <-ended:
 			t.end(r)
