@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -41,6 +42,9 @@ type LoopConfig struct {
 	// is one above, so that nothing else of the process can delay it.
 	// Default 50, 1 to 98.
 	Priority int
+
+	// Log hears once what was granted. Default: nobody.
+	Log *slog.Logger
 }
 
 const (
@@ -139,6 +143,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		// the goroutine, rather than to run others at it.
 		g := enterRealtime(l.cfg.Priority)
 		l.grant.Store(&g)
+		l.announce(g)
 	}
 	for !l.stopped.Load() {
 		if err := l.round(); err != nil {
@@ -146,6 +151,18 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (l *Loop) announce(g grant) {
+	switch {
+	case l.cfg.Log == nil:
+	case !g.realtime:
+		l.cfg.Log.Warn("realtime scheduling refused: false failovers are likely at short intervals", "reason", g.why)
+	case g.why != "":
+		l.cfg.Log.Warn("realtime scheduling granted in part", "priority", l.cfg.Priority+1, "refused", g.why)
+	default:
+		l.cfg.Log.Info("realtime scheduling granted", "priority", l.cfg.Priority+1)
+	}
 }
 
 // round sleeps once and wakes every part once. It does not allocate.

@@ -58,6 +58,7 @@ type Node struct {
 	moved    *socket // the socket for a new Bind
 	leave    bool
 
+	left    chan struct{} // closed when the goodbye is sent
 	targets chan []target // the join list for Run; capacity one, latest wins
 	status  atomic.Pointer[Status]
 }
@@ -95,7 +96,7 @@ func NewNode(cfg Config, name string, keys []gossip.Key, loop *Loop, log *slog.L
 	}
 	n := &Node{
 		name: name, log: log, loop: loop, core: core, sock: sock, cfg: cfg, bind: sock.local,
-		targets: make(chan []target, 1),
+		left: make(chan struct{}), targets: make(chan []target, 1),
 	}
 	n.fds[0] = sock.fd
 	n.targets <- targets
@@ -206,13 +207,27 @@ func (n *Node) config() Config {
 	return n.cfg
 }
 
-// Leave tells the others that this host goes, in the loop's next round. The
-// node neither sends nor hears after it.
-func (n *Node) Leave() {
+// Leave tells the others that this host goes, in the loop's next round, and
+// closes the channel when that is sent. The node neither sends nor hears after
+// it.
+func (n *Node) Leave() <-chan struct{} {
 	n.mu.Lock()
 	n.leave = true
 	n.mu.Unlock()
 	n.post()
+	return n.left
+}
+
+// Close closes the socket. Only after the loop has ended.
+func (n *Node) Close() {
+	n.applying.Lock()
+	defer n.applying.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sock.close()
+	if n.moved != nil {
+		n.moved.close()
+	}
 }
 
 // Run is the slow half: it resolves the names of the join list until ctx
@@ -365,6 +380,11 @@ func (n *Node) take(now time.Time) {
 	if leave {
 		n.do(now, n.core.Step(now, gossip.Leave{}))
 		n.publish(now)
+		select {
+		case <-n.left:
+		default:
+			close(n.left)
+		}
 	}
 }
 
