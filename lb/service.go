@@ -3,7 +3,9 @@ package lb
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,39 +79,74 @@ func seatsOf(services []*service) map[string][]seat {
 // build makes the services of cfg. What is known of a server stays known: from its own check on the
 // board, or if that has been edited from the same server in old; and the operator's drain. Nothing in
 // old is changed.
-func build(now time.Time, cfg Config, old []*service, board *health.Board) (services []*service, targets []target) {
-	start := old == nil
-	before := map[string]*service{}
-	for _, s := range old {
-		before[s.Name] = s
-	}
+func build(now time.Time, cfg Config, old []*service, board *health.Board) ([]*service, []target) {
+	var services []*service
+	targets := map[string]target{}
 	for _, sc := range cfg.Services {
-		s := &service{Service: sc}
-		s.guard.Share, s.guard.Window = sc.Protect, sc.round()
-		s.mark = health.Watermark{Quorum: max(sc.Quorum, 1), Hysteresis: sc.Hysteresis}
-		prev := before[sc.Name]
-		if prev != nil {
-			s.condition, s.kept = prev.condition, prev.kept
-			s.guard = prev.guard.With(sc.Protect, sc.round())
-			s.mark = prev.mark.With(s.mark.Quorum, s.mark.Hysteresis)
+		i := slices.IndexFunc(old, func(s *service) bool { return s.Name == sc.Name })
+		var prev *service
+		if i >= 0 {
+			prev = old[i]
 		}
+		s := newService(sc, prev)
 		for _, r := range sc.Servers {
-			m := newMember(now, r, prev.member(r.Address), start)
-			if sc.Check != nil {
-				t := target{check: *sc.Check, address: sc.Check.Target(r.Address), state: m.state, quick: start}
-				m.check = t.id()
-				if r, ok := board.Report(m.check); ok {
-					m.state, m.since, m.fell = r.State, r.Since, r.Fell
-				}
-				targets = append(targets, t)
-			} else if m.state != health.Up {
-				m.become(now, health.Unknown, health.Up)
-			}
+			m := newMember(now, r, prev.member(r.Address), old == nil)
 			s.members = append(s.members, m)
+			if sc.Check == nil {
+				if m.state != health.Up {
+					m.become(now, health.Unknown, health.Up)
+				}
+				continue
+			}
+			t := target{check: *sc.Check, address: sc.Check.Target(r.Address), quick: old == nil}
+			m.check = t.id()
+			t.state = agreed(m.state, targets[m.check].state)
+			targets[m.check] = t
 		}
 		services = append(services, s)
 	}
-	return services, targets
+	settle(now, services, targets, board)
+	return services, slices.Collect(maps.Values(targets))
+}
+
+// agreed is what a check believes at its beginning when its servers come from services with different
+// opinions: an edit never takes a server out.
+func agreed(a, b health.State) health.State {
+	switch {
+	case a == health.Up || b == health.Up:
+		return health.Up
+	case a == health.Unknown:
+		return b
+	}
+	return a
+}
+
+// settle gives every member the state that its check has on the board, or will begin with.
+func settle(now time.Time, services []*service, targets map[string]target, board *health.Board) {
+	for _, s := range services {
+		for _, m := range s.members {
+			if r, ok := board.Report(m.check); ok {
+				m.state, m.since, m.fell = r.State, r.Since, r.Fell
+			} else if m.check != "" && m.state != targets[m.check].state {
+				m.state, m.since = targets[m.check].state, now
+			}
+		}
+	}
+}
+
+// newService takes over what prev, which may be nil, had come to.
+func newService(cfg Service, prev *service) *service {
+	s := &service{Service: cfg}
+	quorum := max(cfg.Quorum, 1)
+	if prev == nil {
+		s.guard = health.Guard{Share: cfg.Protect, Window: cfg.round()}
+		s.mark = health.Watermark{Quorum: quorum, Hysteresis: cfg.Hysteresis}
+		return s
+	}
+	s.condition, s.kept = prev.condition, prev.kept
+	s.guard = prev.guard.With(cfg.Protect, cfg.round())
+	s.mark = prev.mark.With(quorum, cfg.Hysteresis)
+	return s
 }
 
 // newMember takes over what prev knew.
