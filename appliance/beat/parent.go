@@ -60,11 +60,13 @@ type Parent struct {
 	settings Settings
 	health   map[string]health
 	seq      uint64
-	waiting  map[uint64]chan error
-	out      *outbox // of the running process; nil: none
-	ready    bool    // it has taken a configuration
-	refused  string  // why it has not
-	lost     uint64  // changes dropped because nobody read
+	// configuring is the number of the latest configuration sent.
+	configuring uint64
+	waiting     map[uint64]chan error
+	out         *outbox // of the running process; nil: none
+	ready       bool    // it has taken a configuration
+	refused     string  // why it has not
+	lost        uint64  // changes dropped because nobody read
 }
 
 // NewParent prepares a beat process with these settings. exe is the program to
@@ -100,6 +102,7 @@ func (p *Parent) Run(ctx context.Context) error {
 		failures++
 		p.log.Error("beat process ended", "err", err, "restart_in", wait)
 		p.down(fmt.Sprintf("ended: %v", err))
+		p.restarting()
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -119,6 +122,11 @@ func (p *Parent) down(why string) {
 	p.mu.Unlock()
 	s := *p.status.Load()
 	s.Running, s.Error, s.PID = false, why, 0
+	p.status.Store(&s)
+}
+
+func (p *Parent) restarting() {
+	s := *p.status.Load()
 	s.Restarts++
 	p.status.Store(&s)
 }
@@ -214,6 +222,7 @@ func (p *Parent) introduce(out *outbox) {
 // tell puts the whole of what a beat process should know; p.mu is held.
 func (p *Parent) tell(out *outbox) {
 	p.seq++
+	p.configuring = p.seq
 	out.put("configure", message{Configure: &configure{Seq: p.seq, Settings: p.settings}})
 	for _, name := range slices.Sorted(maps.Keys(p.health)) {
 		h := p.health[name]
@@ -267,7 +276,7 @@ func (p *Parent) answered(ctx context.Context, a *answer, out *outbox) {
 		delete(p.waiting, a.Seq)
 		waiter <- err
 	}
-	if p.ready {
+	if p.ready || a.Seq != p.configuring {
 		return
 	}
 	if err == nil {
@@ -362,6 +371,7 @@ func (p *Parent) Apply(ctx context.Context, s Settings) error {
 	p.settings = s
 	p.mu.Unlock()
 	err := p.ask(ctx, func(out *outbox, seq uint64) {
+		p.configuring = seq
 		out.put("configure", message{Configure: &configure{Seq: seq, Settings: s}})
 	})
 	if errors.Is(err, errNotUp) || errors.Is(err, errRestarted) {
