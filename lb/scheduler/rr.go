@@ -1,0 +1,90 @@
+package scheduler
+
+import (
+	"net/netip"
+
+	"example.org/ha/lb/pool"
+)
+
+// roundRobin takes each server in turn, whatever its weight.
+type roundRobin struct {
+	servers []pool.RealServer
+	last    int            // index chosen last
+	at      netip.AddrPort // its address: the turn goes on from there after an Update
+}
+
+func (s *roundRobin) Update(servers []pool.RealServer) {
+	s.servers = servers
+	s.last = len(servers) - 1
+	for i, r := range servers {
+		if s.at.IsValid() && r.Address.Compare(s.at) <= 0 {
+			s.last = i
+		}
+	}
+}
+
+func (s *roundRobin) Pick(_ netip.Addr, l Loads) int {
+	n := len(s.servers)
+	for step := 1; step <= n; step++ {
+		i := (s.last + step) % n
+		if takes(s.servers[i], i, l) {
+			s.last, s.at = i, s.servers[i].Address
+			return i
+		}
+	}
+	return -1
+}
+
+// weightedRoundRobin goes round in passes. The pass weight starts at the greatest weight and falls
+// by the greatest common divisor with each pass; a pass takes every server that weighs at least as
+// much. So weights 4, 3, 2 give A, A B, A B C, A B C: interleaved, not in bursts.
+//
+// As in IPVS the pass weights are shifted down by divisor-1, so that the last pass has weight 1.
+type weightedRoundRobin struct {
+	servers []pool.RealServer
+	at      int // index chosen last in this pass, -1 before the first
+	pass    int // the current pass weight
+	top     int // pass weight of the first pass
+	step    int
+}
+
+func (s *weightedRoundRobin) Update(servers []pool.RealServer) {
+	s.servers = servers
+	ws := make([]int, len(servers))
+	for i, r := range servers {
+		ws[i] = r.Weight
+	}
+	most, divisor := weights(ws)
+	s.at, s.step = -1, max(divisor, 1)
+	s.top = max(most-(s.step-1), 0)
+	switch {
+	case s.pass > s.top || s.pass == 0:
+		s.pass = s.top
+	case s.step > 1:
+		s.pass = s.pass/s.step*s.step + 1
+		if s.pass > s.top {
+			s.pass = s.top
+		}
+	}
+}
+
+func (s *weightedRoundRobin) Pick(_ netip.Addr, l Loads) int {
+	if s.top == 0 {
+		return -1
+	}
+	// From any position, all passes once round and the rest of the present one see every server at
+	// pass weight 1.
+	for range s.top/s.step + 2 {
+		for i := s.at + 1; i < len(s.servers); i++ {
+			if s.servers[i].Weight >= s.pass && takes(s.servers[i], i, l) {
+				s.at = i
+				return i
+			}
+		}
+		s.at = -1
+		if s.pass -= s.step; s.pass <= 0 {
+			s.pass = s.top
+		}
+	}
+	return -1
+}
