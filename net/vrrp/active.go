@@ -16,6 +16,8 @@ const (
 	// stallPause is what an Active that stood still leaves the shell to read
 	// what others said meanwhile, before it speaks.
 	stallPause = time.Millisecond
+	// wireGrace is how long a preempted Active keeps the addresses on the wire.
+	wireGrace = 10 * time.Millisecond
 )
 
 // rule is what an Active router knows of its own reign.
@@ -45,7 +47,7 @@ func (r *Router) advertise(priority uint8) {
 		IPv6:     len(c.Addresses) > 0 && c.Addresses[0].Is6(),
 		Interval: c.Interval, Addresses: c.Addresses, Digest: r.peers.digest,
 		AuthType: c.AuthType, Auth: c.Auth,
-		Announced: r.state == Active && r.addrs.state == present,
+		Announced: priority != Resigned && r.addrs.state == present,
 		Successor: r.handover.successor,
 	}
 	if next := r.rule.advertAt.Add(c.Interval); due(r.rule.advertAt, r.now) && next.After(r.now) {
@@ -97,13 +99,19 @@ func (r *Router) rivalOwner(e Heard, tie bool) {
 	r.yield(e, "another owner of a higher address heard")
 }
 
-// yield makes way for the sender. If it has still to put its addresses up, and
-// will say so, ours stay until then.
+// yield makes way for the sender. If it is only about to put its addresses up,
+// ours stay: over gossip until it says that it has, on the wire, where it cannot
+// say so, for a moment.
 func (r *Router) yield(e Heard, why string) {
+	late := r.overdue()
 	r.becomeBackup(why)
 	r.follow(e)
-	if e.Beat && !e.Announced && r.addrs.state == present {
+	switch {
+	case late || e.Beat && e.Announced || r.addrs.state != present:
+	case e.Beat:
 		r.handover.releaseAt = r.now.Add(e.Interval + 100*time.Millisecond)
+	default:
+		r.handover.releaseAt = r.now.Add(min(wireGrace, e.Interval/2))
 	}
 }
 

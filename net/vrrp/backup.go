@@ -14,7 +14,8 @@ type watch struct {
 	active   netip.Addr    // source of its last advertisement
 	interval time.Duration // Active_Adver_Interval: as it says in v3, our own in v2
 	downAt   time.Time     // Active_Down_Timer
-	resigned bool          // downAt was set by priority 0
+	priority uint8         // of its last advertisement
+	prompt   string        // why downAt is to be obeyed even if it comes late
 	graces   int           // times downAt was late and forgiven
 
 	// tolerated is when PreemptDelay began: the first advertisement of lower
@@ -26,7 +27,7 @@ type watch struct {
 
 // rest restarts the timer for an active router that was heard, or may be there.
 func (w *watch) rest(downAt time.Time) {
-	w.downAt, w.resigned, w.graces, w.preempts = downAt, false, 0, false
+	w.downAt, w.prompt, w.graces, w.preempts = downAt, "", 0, false
 	w.tolerated = time.Time{}
 }
 
@@ -40,7 +41,7 @@ func (r *Router) activeDown() time.Duration {
 
 // follow takes the sender as the active router and restarts the timer.
 func (r *Router) follow(e Heard) {
-	r.watch.active = e.From
+	r.watch.active, r.watch.priority = e.From, e.Priority
 	if r.cfg.Version == 3 {
 		r.watch.interval = e.Interval
 	}
@@ -70,17 +71,29 @@ func (r *Router) heardInBackup(e Heard) {
 		r.watch.tolerated = since
 		return
 	}
-	r.watch.active = e.From // discarded: the timer goes on
+	// Discarded: the timer goes on. But if the active router itself has just sunk
+	// below us, its host is not well, and there is nothing to wait for.
 	r.watch.preempts = true
+	if e.From == r.watch.active && r.watch.priority >= r.priority {
+		r.promptly("the active router lowered its priority")
+	}
+	r.watch.active, r.watch.priority = e.From, e.Priority
+}
+
+// promptly takes over after a moment that only puts several backups in order:
+// the higher the priority, the sooner.
+func (r *Router) promptly(why string) {
+	r.watch.prompt = why
+	r.watch.downAt = earliest(r.watch.downAt, r.now.Add(time.Duration(256-int(r.priority))*10*time.Microsecond))
 }
 
 // preempting says whether a lower priority is to be discarded.
 func (r *Router) preempting() bool {
-	if r.priority == Owner {
+	if r.cfg.Priority == Owner {
 		return true
 	}
-	if !r.cfg.Preempt || r.watch.yielded {
-		return false
+	if !r.cfg.Preempt || r.watch.yielded || r.addrs.retry > 0 {
+		return false // the last: who could not add the addresses disturbs nobody who can
 	}
 	if r.cfg.PreemptDelay == 0 {
 		return true
@@ -94,19 +107,15 @@ func (r *Router) activeResigned(e Heard) {
 	if r.watch.active.IsValid() && r.watch.active != e.From {
 		return
 	}
-	var wait time.Duration
 	switch s := plain(e.Successor); {
 	case s.IsValid() && s == r.cfg.Local:
 		r.becomeActive("named as successor")
-		return
 	case s.IsValid():
-		wait = r.skew()
-		r.watch.yielded = true
+		r.watch.prompt, r.watch.yielded = "the active router resigned", true
+		r.watch.downAt = earliest(r.watch.downAt, r.now.Add(r.skew()))
 	default:
-		wait = time.Duration(256-int(r.priority)) * 10 * time.Microsecond
+		r.promptly("the active router resigned")
 	}
-	r.watch.resigned = true
-	r.watch.downAt = earliest(r.watch.downAt, r.now.Add(wait))
 }
 
 func (r *Router) expireInBackup() {
@@ -118,8 +127,8 @@ func (r *Router) expireInBackup() {
 	}
 	late := r.now.Sub(r.watch.downAt)
 	switch w := &r.watch; {
-	case w.resigned:
-		r.becomeActive("the active router resigned")
+	case w.prompt != "":
+		r.becomeActive(w.prompt)
 	case late > r.activeDown()/2 && w.graces < maxGraces:
 		w.graces++
 		w.downAt = r.now.Add(2*w.interval + r.skew())

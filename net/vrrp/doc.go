@@ -33,11 +33,13 @@
 //     activeDown comes late by more than half waits again, for two intervals; an
 //     Active that stood still for longer than its own activeDown yields to
 //     whoever advertises meanwhile, and goes on if nobody does.
-//   - An Active that resigns keeps the addresses until it hears its successor.
-//     An Active that is preempted over gossip does likewise.
+//   - An Active that resigns keeps the addresses until it hears its successor;
+//     one that is preempted, until the other has announced them (gossip) or for
+//     10 ms (wire).
 //   - Priority 0 does not cost the RFC's skew (0.6 s at a second's interval): the
 //     successor that was named takes over at once; if none was, each Backup
-//     waits ten microseconds for each priority above its own.
+//     waits ten microseconds for each priority above its own. Likewise when the
+//     active router's priority sinks below that of a backup that preempts.
 //   - Announcements come as a train (0, 2, 10, 50, 250 ms, 1 s, 5 s), and again
 //     when a rival claim was heard and after the last of it, so that the winner
 //     of a healed split speaks last.

@@ -96,7 +96,7 @@ func (r *Router) Step(now time.Time, ev Event) []Effect {
 	case Acquired, AddressFailed, AddressLost, Released:
 		r.completed(ev)
 	default:
-		panic(fmt.Sprintf("vrrp: step: event %T", ev))
+		panic("vrrp: step: not an event of this package") // printing it would put every event on the heap
 	}
 	r.settle()
 	return r.out
@@ -202,6 +202,7 @@ func (r *Router) recovered() {
 		return
 	}
 	r.fault = ""
+	r.addrs.retry = 0
 	if r.state == Faulty {
 		r.begin("recovered", 0)
 	}
@@ -244,6 +245,7 @@ func (r *Router) reconfigure(cfg Config) {
 	old := r.cfg
 	r.cfg = cfg
 	r.priority = cfg.Priority
+	r.addrs.retry = 0
 	r.peers.digest = Digest(cfg.Addresses)
 	r.peers.heard, r.peers.differs = r.peers.heard[:0], false
 	if !sameSet(old.Addresses, cfg.Addresses) {

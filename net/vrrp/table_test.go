@@ -1,0 +1,198 @@
+package vrrp
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// The table lists every state with every event, what comes of it and in which
+// state. A state or an event that is not in it fails the test.
+func TestEveryStateAndEvent(t *testing.T) {
+	cfg := testConfig("10.99.0.1", 100)
+	at := ms(50)
+	states := map[State]func() *Router{
+		Initialize: func() *Router { return New(cfg) },
+		Backup:     func() *Router { return inBackup(cfg) },
+		Active:     func() *Router { return inActive(cfg) },
+		Resigning: func() *Router {
+			r := inActive(cfg)
+			r.Step(epoch, Resign{})
+			return r
+		},
+		Faulty: func() *Router {
+			r := inBackup(cfg)
+			r.Step(epoch, Fault{Reason: "link down"})
+			return r
+		},
+	}
+	higher := cfg
+	higher.Priority = 200
+	announced := heard("10.99.0.9", 150)
+	announced.Beat, announced.Announced, announced.Digest = true, true, Digest(cfg.Addresses)
+	named := heard("10.99.0.9", 0)
+	named.Beat, named.Successor = true, cfg.Local
+	other := named
+	other.Successor = addr("10.99.0.7")
+	events := []struct {
+		name string
+		ev   Event
+	}{
+		{"nil", nil}, {"start", Start{}}, {"heard higher", heard("10.99.0.9", 150)},
+		{"heard announced", announced}, {"heard lower", heard("10.99.0.9", 50)},
+		{"heard equal, higher address", heard("10.99.0.9", 100)}, {"heard equal, lower address", heard("10.99.0.0", 100)},
+		{"heard 0", heard("10.99.0.9", 0)}, {"heard 0, we are named", named}, {"heard 0, another is named", other},
+		{"heard ourselves", heard("10.99.0.1", 250)},
+		{"set priority", SetPriority{Priority: 50}}, {"set local", SetLocal{Local: addr("10.99.0.200")}},
+		{"reconfigure", Reconfigure{Config: higher}}, {"fault", Fault{Reason: "check failed"}}, {"recovered", Recovered{}},
+		{"acquired", Acquired{}}, {"address failed", AddressFailed{}}, {"address lost", AddressLost{}}, {"released", Released{}},
+		{"resign", Resign{}}, {"stop", Stop{}},
+	}
+	const assert = "advertise priority 100 announced, announce"
+	const yields = "became active -> backup: higher priority heard"
+	type row map[string]string
+	idle := row{"nil": "", "heard higher": "", "heard announced": "", "heard lower": "", "heard equal, higher address": "",
+		"heard equal, lower address": "", "heard 0": "", "heard 0, we are named": "", "heard 0, another is named": "",
+		"heard ourselves": "", "set priority": "", "set local": "", "reconfigure": "", "fault": "", "recovered": "",
+		"acquired": "", "address failed": "", "address lost": "", "released": "", "resign": "", "start": ""}
+	with := func(changes row) row {
+		all := row{}
+		for k, v := range idle {
+			all[k] = v
+		}
+		for k, v := range changes {
+			all[k] = v
+		}
+		return all
+	}
+	table := map[State]row{
+		Initialize: with(row{"start": "became initialize -> backup: started",
+			"stop": "became initialize -> initialize: asked to stop, stopped"}),
+		Backup: with(row{
+			"heard 0, we are named": "advertise priority 100, became backup -> active: named as successor, acquire",
+			"fault":                 "became backup -> fault: check failed",
+			"stop":                  "became backup -> initialize: asked to stop, stopped"}),
+		Active: with(row{"heard higher": yields, "heard announced": yields + ", release", "heard lower": assert,
+			"heard equal, higher address": "became active -> backup: equal priority of a higher address heard",
+			"heard equal, lower address":  assert,
+			"heard 0":                     "advertise priority 100 announced", "heard 0, we are named": "advertise priority 100 announced",
+			"heard 0, another is named": "advertise priority 100 announced",
+			"set priority":              "advertise priority 50 announced", "reconfigure": "advertise priority 200 announced",
+			"fault":        "advertise priority 0, became active -> fault: check failed, release",
+			"address lost": "acquire",
+			"resign":       "became active -> resigning: asked to hand over, advertise priority 0",
+			"stop":         "became active -> resigning: asked to stop, advertise priority 0"}),
+		Resigning: with(row{
+			"heard announced": "became resigning -> backup: handed over, release",
+			"fault":           "became resigning -> fault: check failed, release",
+			"address lost":    "acquire", "stop": ""}),
+		Faulty: with(row{"recovered": "became fault -> backup: recovered",
+			"stop": "became fault -> initialize: asked to stop, stopped"}),
+	}
+	for s := Initialize; s <= Faulty; s++ {
+		for _, e := range events {
+			t.Run(fmt.Sprintf("%v/%s", s, e.name), func(t *testing.T) {
+				want, listed := table[s][e.name]
+				if !listed {
+					t.Fatal("not in the table")
+				}
+				r := states[s]()
+				expectState(t, r, s)
+				expect(t, "effects", r.Step(at, e.ev), want)
+			})
+		}
+		for name := range table[s] {
+			if !slices.ContainsFunc(events, func(e struct {
+				name string
+				ev   Event
+			}) bool {
+				return e.name == name
+			}) {
+				t.Errorf("%v: the table lists %q, which is not tried", s, name)
+			}
+		}
+	}
+}
+
+// Whatever the completions' order and number, at most one request is under way,
+// and what is wanted is asked for in the end.
+func TestOneAddressRequestAtATime(t *testing.T) {
+	r := New(testConfig("10.99.0.1", 100))
+	r.Step(epoch, Start{})
+	down := r.Deadline()
+	expect(t, "takeover", r.Step(down, nil), "advertise priority 100, became backup -> active: no active router was heard, acquire")
+	expect(t, "yields while adding", r.Step(down.Add(1), heard("10.99.0.9", 150)), "became active -> backup: higher priority heard")
+	expect(t, "a late Released of nobody", r.Step(down.Add(2), Released{}), "")
+	r.Step(down.Add(3), heard("10.99.0.9", 0))
+	expect(t, "takes over again, still adding", r.Step(r.Deadline(), nil), "advertise priority 100, became backup -> active: the active router resigned")
+	expect(t, "added", r.Step(down.Add(time.Second), Acquired{}), "announce, advertise priority 100 announced")
+	expect(t, "fault", r.Step(down.Add(time.Second), Fault{Reason: "x"}), "advertise priority 0, became active -> fault: x, release")
+	expect(t, "recovers while removing", r.Step(down.Add(time.Second), Recovered{}), "became fault -> backup: recovered")
+	down = r.Deadline()
+	expect(t, "takes over while removing", r.Step(down, nil), "advertise priority 100, became backup -> active: no active router was heard")
+	expect(t, "removed", r.Step(down, Released{}), "acquire")
+	cfg := testConfig("10.99.0.1", 100)
+	cfg.Addresses = append(cfg.Addresses, addr("10.99.0.101"))
+	expect(t, "reload while adding", r.Step(down, Reconfigure{Config: cfg}), "advertise priority 100")
+	expect(t, "added the old", r.Step(down, Acquired{}), "acquire")
+	expect(t, "added the new", r.Step(down, Acquired{}), "announce, advertise priority 100 announced")
+}
+
+// A Backup on a host that is always late takes over in the end.
+func TestLatenessIsForgivenThreeTimes(t *testing.T) {
+	r := inBackup(testConfig("10.99.0.1", 100))
+	for i := range maxGraces {
+		now := r.Deadline().Add(181 * time.Millisecond)
+		expect(t, fmt.Sprintf("late %d", i), r.Step(now, nil), "")
+		expectDeadline(t, r, now.Add(260937500))
+	}
+	r.Step(r.Deadline().Add(time.Second), nil)
+	expectState(t, r, Active)
+
+	r = inBackup(testConfig("10.99.0.1", 100))
+	r.Step(r.Deadline().Add(180*time.Millisecond), nil)
+	expectState(t, r, Active)
+}
+
+func TestSteadyStateDoesNotAllocate(t *testing.T) {
+	cfg := testConfig("10.99.0.1", 100)
+	r := inActive(cfg)
+	for range 10 {
+		r.Step(r.Deadline(), nil)
+	}
+	if n := testing.AllocsPerRun(1000, func() {
+		if effs := r.Step(r.Deadline(), nil); len(effs) != 1 {
+			t.Fatalf("active: %s", showAll(effs))
+		}
+	}); n != 0 {
+		t.Errorf("an Active that advertises allocates %v times", n)
+	}
+	b, now := inBackup(cfg), epoch
+	addrs := append(cfg.Addresses, addr("10.99.0.7"), addr("10.99.0.8"))
+	src, dst := addr("10.99.0.9"), GroupIPv4()
+	packet := Advertisement{Version: 3, VRID: 51, Priority: 150, Interval: interval, Addresses: addrs}.AppendTo(nil, src, dst, PseudoHeader)
+	var a Advertisement
+	if n := testing.AllocsPerRun(1000, func() {
+		now = now.Add(interval)
+		if _, err := a.Parse(packet, src, dst); err != nil {
+			t.Fatal(err)
+		}
+		b.Step(now, Heard{From: src, Advertisement: a})
+		b.Step(now, nil)
+	}); n != 0 {
+		t.Errorf("a Backup that hears a packet allocates %v times", n)
+	}
+	body, _ := AppendBeat(nil, []Advertisement{{VRID: 51, Priority: 150, Interval: interval, Announced: true}}, 1024)
+	var ads []Advertisement
+	if n := testing.AllocsPerRun(1000, func() {
+		now = now.Add(interval)
+		var err error
+		if ads, err = ParseBeat(body, ads[:0]); err != nil {
+			t.Fatal(err)
+		}
+		b.Step(now, Heard{From: src, Advertisement: ads[0]})
+	}); n != 0 {
+		t.Errorf("a Backup that hears a beat allocates %v times", n)
+	}
+}
