@@ -2,6 +2,7 @@ package health
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -50,12 +51,12 @@ func TestGuardKeepsWhatFellInOneRound(t *testing.T) {
 		g := Guard{Share: tc.share, Window: time.Second}
 		keep := make([]bool, len(tc.members))
 		on := g.Judge(start, members(start, tc.members), keep)
-		got := ""
+		var got strings.Builder
 		for _, k := range keep {
-			got += map[bool]string{true: "k", false: "."}[k]
+			got.WriteString(map[bool]string{true: "k", false: "."}[k])
 		}
-		if got != tc.keep || on != slices.Contains(keep, true) {
-			t.Errorf("%q share %v: keep %q on %t, want %q", tc.members, tc.share, got, on, tc.keep)
+		if got.String() != tc.keep || on != slices.Contains(keep, true) {
+			t.Errorf("%q share %v: keep %q on %t, want %q", tc.members, tc.share, got.String(), on, tc.keep)
 		}
 	}
 }
