@@ -1,0 +1,106 @@
+package appliance
+
+import (
+	"cmp"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"example.org/ha/appliance/admin"
+	"example.org/ha/net/heartbeat"
+)
+
+// config is the configuration in force; the caller must not change it.
+func (a *Appliance) config() Config {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cfg
+}
+
+// node is this host's name; it never changes.
+func (a *Appliance) node() string { return a.config().Node }
+
+// Status is what every part is doing.
+func (a *Appliance) Status() admin.Status {
+	hb := a.heart.Status()
+	a.mu.Lock()
+	s := admin.Status{
+		Node: a.cfg.Node, Cluster: a.cfg.Cluster.Name, Version: a.opt.Version, Roles: a.cfg.Roles,
+		PID: os.Getpid(), Now: time.Now(), Started: a.started, Config: a.file,
+	}
+	for _, r := range a.roles {
+		p := admin.Part{Name: r.String(), Ready: a.ready[r.String()]}
+		if !p.Ready {
+			p.Reason = "it has not reported ready since its start"
+		}
+		s.Parts = append(s.Parts, p)
+	}
+	a.mu.Unlock()
+	s.VIPs = hb.VIPs
+	s.Gossip = gossipStatus(hb.Heartbeat.Counters)
+	s.Gossip.Bind = hb.Heartbeat.Bind
+	s.Beat = admin.Beat{
+		PID: hb.PID, Restarts: hb.Restarts, Realtime: hb.Loop.Realtime, Why: hb.Loop.Why,
+		LateMax: hb.Loop.Max.Seconds(), LateP99: hb.Loop.P99.Seconds(), Rounds: hb.Loop.Rounds,
+	}
+	s.Notify = a.notifier.Counters()
+	if a.balancer != nil {
+		st := a.balancer.Status()
+		s.LB = &st
+		s.Flows = a.flows()
+		s.Parts = append(s.Parts, lbPart(st.Failure)...)
+	}
+	if !hb.Running {
+		s.Parts = append(s.Parts, admin.Part{Name: "heartbeat", Reason: cmp.Or(hb.Error, "the beat process is not up")})
+	}
+	self := a.summarize(hb.VIPs)
+	a.watch.mu.Lock()
+	s.Tracks = a.watch.tracks
+	heard := a.watch.heard
+	a.watch.mu.Unlock()
+	s.Hosts = append(s.Hosts, admin.Host{Name: s.Node, Address: s.Gossip.Bind, State: "self", Since: a.started, Said: &self})
+	for _, h := range hb.Heartbeat.Hosts {
+		host := admin.Host{Name: h.Name, Address: h.Addr, State: h.State, Since: h.Since, Heard: h.Heard}
+		if said, ok := heard[h.Name]; ok {
+			host.Said = &said
+		}
+		s.Hosts = append(s.Hosts, host)
+	}
+	return s
+}
+
+// lbPart reports a forwarder that does not have the table it should have.
+func lbPart(failure string) []admin.Part {
+	if failure == "" {
+		return nil
+	}
+	return []admin.Part{{Name: "forwarding", Reason: failure}}
+}
+
+func gossipStatus(c heartbeat.Counters) admin.Gossip {
+	return admin.Gossip{
+		Sent: c.Sent, SentBytes: c.SentBytes, Heard: c.Heard, Bytes: c.HeardBytes,
+		Forgiven: c.Forgiven, SendFailed: c.SendFailed + c.SendFull, Dropped: c.Dropped,
+	}
+}
+
+// flows is what the forwarder did, one entry for each real server.
+func (a *Appliance) flows() []admin.Flow {
+	var out []admin.Flow
+	for _, s := range a.proxy.Stats() {
+		if s.Refused > 0 {
+			out = append(out, admin.Flow{Service: s.Name, Failed: s.Refused})
+		}
+		for _, r := range s.Servers {
+			out = append(out, admin.Flow{
+				Service: s.Name, Server: r.Address.String(), Active: r.Active, Total: r.Total,
+				Failed: r.ConnectErrors, In: r.ToServer, Out: r.ToClient,
+			})
+		}
+	}
+	slices.SortFunc(out, func(a, b admin.Flow) int {
+		return strings.Compare(a.Service+"\x00"+a.Server, b.Service+"\x00"+b.Server)
+	})
+	return out
+}
