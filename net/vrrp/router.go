@@ -73,6 +73,8 @@ func (r *Router) Step(now time.Time, ev Event) []Effect {
 		r.expire()
 	case Heard:
 		r.heard(e)
+	case *Heard: // the same, without boxing: for a shell that hears thousands a second
+		r.heard(*e)
 	case Start:
 		if r.state == Initialize && !r.stopping {
 			r.begin("started", r.cfg.Wait)
