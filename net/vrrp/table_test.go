@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -137,6 +138,68 @@ func TestOneAddressRequestAtATime(t *testing.T) {
 	expect(t, "reload while adding", r.Step(down, Reconfigure{Config: cfg}), "advertise priority 100")
 	expect(t, "added the old", r.Step(down, Acquired{}), "acquire")
 	expect(t, "added the new", r.Step(down, Acquired{}), "announce, advertise priority 100 announced")
+}
+
+// A further priority 0, once a successor is heard, would make third routers
+// (keepalived) challenge it.
+func TestResigningFallsSilentForItsSuccessor(t *testing.T) {
+	r := inActive(testConfig("10.99.0.1", 150))
+	r.Step(ms(1), Resign{})
+	e := heard("10.99.0.9", 100)
+	e.Beat, e.Digest = true, Digest(r.cfg.Addresses)
+	expect(t, "successor, not yet announced", r.Step(ms(2), e), "")
+	expectDeadline(t, r, ms(1+300+100*255/256.+100))
+	expect(t, "it could not", r.Step(ms(3), Heard{From: e.From, Advertisement: Advertisement{VRID: 51, Interval: interval}}), "")
+	expectDeadline(t, r, ms(3))
+	expect(t, "anybody else?", r.Step(ms(3), nil), "advertise priority 0")
+	expect(t, "successor again", r.Step(ms(4), e), "")
+	e.Announced = true
+	expect(t, "announced", r.Step(ms(5), e), "became resigning -> backup: handed over, release")
+	expectDeadline(t, r, ms(5+300+100*106/256.))
+}
+
+// A fault that comes in the pause after the addresses could not be added
+// outlasts it.
+func TestFaultOutlastsThePauseAfterAFailure(t *testing.T) {
+	r := New(testConfig("10.99.0.1", 100))
+	r.Step(epoch, Start{})
+	r.Step(r.Deadline(), nil)
+	r.Step(ms(400), AddressFailed{Reason: "x"})
+	expectState(t, r, Faulty)
+	expectDeadline(t, r, ms(1400))
+	r.Step(ms(500), Fault{Reason: "link down"})
+	expectDeadline(t, r, time.Time{})
+	r.Step(ms(600), Recovered{})
+	expectState(t, r, Backup)
+
+	r = New(testConfig("10.99.0.1", 100))
+	expect(t, "fault before start", r.Step(epoch, Fault{Reason: "link down"}), "")
+	expect(t, "start", r.Step(epoch, Start{}), "became initialize -> fault: link down")
+	expect(t, "recovered", r.Step(epoch, Recovered{}), "became fault -> backup: recovered")
+}
+
+// The startup delay counts once, and a reload keeps the state.
+func TestWaitAndReconfigure(t *testing.T) {
+	cfg := testConfig("10.99.0.1", 100)
+	cfg.Wait = 2 * time.Second
+	r := New(cfg)
+	r.Step(epoch, Start{})
+	expectDeadline(t, r, ms(2360.9375))
+	r.Step(ms(10), heard("10.99.0.9", 150))
+	expectDeadline(t, r, ms(370.9375))
+
+	cfg.Interval, cfg.Priority, cfg.Preempt = 20*time.Millisecond, 120, false
+	expect(t, "reload in Backup", r.Step(ms(20), Reconfigure{Config: cfg}), "")
+	expectDeadline(t, r, ms(370.9375)) // the pace is the active router's
+	r.Step(ms(30), heard("10.99.0.9", 50))
+	expectDeadline(t, r, ms(30+300+100*136/256.))
+
+	a := inActive(testConfig("10.99.0.1", 100))
+	expect(t, "reload in Active", a.Step(ms(1), Reconfigure{Config: cfg}), "advertise priority 120 announced")
+	expectDeadline(t, a, ms(21))
+	cfg.Addresses = []netip.Addr{addr("10.99.0.7")}
+	expect(t, "other addresses", a.Step(ms(2), Reconfigure{Config: cfg}), "advertise priority 120, acquire")
+	expect(t, "added", a.Step(ms(3), Acquired{}), "announce, advertise priority 120 announced")
 }
 
 // A Backup on a host that is always late takes over in the end.

@@ -28,7 +28,8 @@ type world struct {
 	delay   time.Duration
 	jitter  time.Duration
 	loss    float64
-	acquire time.Duration // from Acquire or Release to its completion
+	acquire time.Duration // from Acquire to its completion
+	release time.Duration // from Release
 
 	effect func(h *host, eff Effect)
 	after  func() // after every step of a router
@@ -53,7 +54,7 @@ type host struct {
 
 func newWorld(t testing.TB) *world {
 	return &world{t: t, now: epoch, cut: map[[2]*host]bool{}, rnd: rand.New(rand.NewPCG(1, 1)),
-		delay: time.Millisecond, acquire: 2 * time.Millisecond, effect: func(*host, Effect) {}, after: func() {}}
+		delay: time.Millisecond, acquire: 2 * time.Millisecond, release: time.Millisecond, effect: func(*host, Effect) {}, after: func() {}}
 }
 
 func (w *world) add(name string, cfg Config) *host {
@@ -92,7 +93,7 @@ func (w *world) step(h *host, ev Event) {
 				w.give(h, Acquired{})
 			})
 		case Release:
-			w.at(w.acquire, func() { h.holds = false; w.give(h, Released{}) })
+			w.at(w.release, func() { h.holds = false; w.give(h, Released{}) })
 		case Stopped:
 			h.stopped = true
 		}
