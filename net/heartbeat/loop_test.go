@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -75,12 +76,13 @@ func TestLoopKeepsDeadlinesAndNeverComesEarly(t *testing.T) {
 	const beats = 50
 	next := time.Now().Add(5 * time.Millisecond)
 	done := make(chan struct{})
-	early, count := 0, 0
+	count := 0
+	var early atomic.Int32
 	p := &script{}
 	p.deadline = func() time.Time { return next }
 	p.wake = func(now time.Time) {
 		if now.Before(next) {
-			early++
+			early.Add(1)
 			return
 		}
 		next = now.Add(2 * time.Millisecond)
@@ -96,8 +98,8 @@ func TestLoopKeepsDeadlinesAndNeverComesEarly(t *testing.T) {
 		t.Errorf("%d deadlines 2ms apart passed in %v", beats, d)
 	}
 	// The only other reason to come round is the end of the test.
-	if early > 1 {
-		t.Errorf("%d rounds came before the deadline", early)
+	if n := early.Load(); n > 1 {
+		t.Errorf("%d rounds came before the deadline", n)
 	}
 	late := l.Lateness()
 	if late.Wakeups < beats-1 || late.Max < late.P99 || late.P99 <= 0 {

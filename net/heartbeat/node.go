@@ -58,6 +58,7 @@ type Node struct {
 	moved    *socket // the socket for a new Bind
 	leave    bool
 
+	names   *resolver     // Run's
 	left    chan struct{} // closed when the goodbye is sent
 	targets chan []target // the join list for Run; capacity one, latest wins
 	status  atomic.Pointer[Status]
@@ -96,7 +97,7 @@ func NewNode(cfg Config, name string, keys []gossip.Key, loop *Loop, log *slog.L
 	}
 	n := &Node{
 		name: name, log: log, loop: loop, core: core, sock: sock, cfg: cfg, bind: sock.local,
-		left: make(chan struct{}), targets: make(chan []target, 1),
+		names: newResolver(log), left: make(chan struct{}), targets: make(chan []target, 1),
 	}
 	n.fds[0] = sock.fd
 	n.targets <- targets
@@ -233,12 +234,7 @@ func (n *Node) Close() {
 // Run is the slow half: it resolves the names of the join list until ctx
 // ends, and returns nil then.
 func (n *Node) Run(ctx context.Context) error {
-	res := newResolver(n.log)
-	n.resolve(ctx, res)
-	return nil
-}
-
-func (n *Node) resolve(ctx context.Context, res *resolver) {
+	res := n.names
 	var targets []target
 	var last []netip.AddrPort
 	timer := time.NewTimer(0)
@@ -246,19 +242,19 @@ func (n *Node) resolve(ctx context.Context, res *resolver) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case targets = <-n.targets:
 			res.set(targets)
 			// Addresses need no answer: they must not wait for names.
 			last = n.postJoin(targets, res, last)
 		case <-timer.C:
 		}
-		if next := res.next(); !next.IsZero() && !next.After(time.Now()) {
+		if next, ever := res.next(); ever && !next.After(time.Now()) {
 			res.refresh(ctx)
 			last = n.postJoin(targets, res, last)
 		}
 		timer.Stop()
-		if next := res.next(); !next.IsZero() {
+		if next, ever := res.next(); ever {
 			timer.Reset(time.Until(next))
 		}
 	}

@@ -44,15 +44,18 @@ type resolver struct {
 type name struct {
 	target
 	addrs  []netip.AddrPort // the last good answer
-	next   time.Time
-	failed string // the latest failure; empty after a success
+	next   time.Time        // when to ask; zero: at once
+	failed string           // the latest failure; empty after a success
 	fresh  []netip.AddrPort
 	ttl    time.Duration
 	err    error
 }
 
+// Where the system's resolver is configured; a test has its own.
+var systemResolvers, systemHosts = "/etc/resolv.conf", "/etc/hosts"
+
 func newResolver(log *slog.Logger) *resolver {
-	return &resolver{log: log, resolvers: "/etc/resolv.conf", hosts: "/etc/hosts"}
+	return &resolver{log: log, resolvers: systemResolvers, hosts: systemHosts}
 }
 
 // set takes a new join list; names that stay keep their answers.
@@ -71,15 +74,14 @@ func (r *resolver) set(targets []target) {
 	}
 }
 
-// next is when refresh has something to do; zero: never.
-func (r *resolver) next() time.Time {
-	var next time.Time
+// next is when refresh has something to do, if ever.
+func (r *resolver) next() (at time.Time, ever bool) {
 	for _, n := range r.names {
-		if next.IsZero() || n.next.Before(next) {
-			next = n.next
+		if !ever || n.next.Before(at) {
+			at, ever = n.next, true
 		}
 	}
-	return next
+	return at, ever
 }
 
 // refresh asks for every name that is due.
