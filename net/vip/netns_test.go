@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -119,13 +120,12 @@ type lan struct {
 	hosts  []string
 }
 
-var lans int
+var lans atomic.Int32
 
 func newLAN(t *testing.T, hosts ...string) *lan {
 	t.Helper()
 	needNamespaces(t)
-	lans++
-	l := &lan{t: t, prefix: fmt.Sprintf("vt%d-%d-", os.Getpid(), lans)}
+	l := &lan{t: t, prefix: fmt.Sprintf("vt%d-%d-", os.Getpid(), lans.Add(1))}
 	l.namespace("br")
 	l.ip("br", "link", "add", "br0", "type", "bridge")
 	l.ip("br", "link", "set", "br0", "up")

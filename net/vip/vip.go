@@ -409,9 +409,14 @@ func (s *Speaker) register() {
 			s.byVRID[l.cfg.VRID] = l
 			continue
 		}
-		if n := slices.IndexFunc(s.ports, func(p *port) bool { return p.name == l.cfg.Interface && p.v6 == l.v6 }); n >= 0 {
-			l.port = s.ports[n]
-			l.port.legs[l.cfg.VRID] = l
+		for _, p := range s.ports {
+			if p.v6 != l.v6 || p.name != l.cfg.Interface && p.name != l.device() {
+				continue
+			}
+			p.legs[l.cfg.VRID] = l
+			if p.name == l.cfg.Interface {
+				l.port = p
+			}
 		}
 	}
 }

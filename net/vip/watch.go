@@ -240,6 +240,7 @@ type view struct {
 
 type portKey struct {
 	name string
+	base string // whose address is the source
 	v6   bool
 }
 
@@ -385,11 +386,16 @@ func (v *view) open(cfgs []Config) {
 	need := make(map[portKey]bool)
 	for _, c := range cfgs {
 		if c.Carrier == carrierVRRP && c.Interface != "" {
-			need[portKey{c.Interface, c.v6()}] = true
+			need[portKey{c.Interface, c.Interface, c.v6()}] = true
+			if c.VirtualMAC {
+				// A macvlan is given every frame that comes from its own MAC,
+				// also one sent by another router with this VRID.
+				need[portKey{c.device(), c.Interface, c.v6()}] = true
+			}
 		}
 	}
 	for key := range v.ports {
-		if !need[key] {
+		if !need[key] || v.at(key).index == 0 {
 			delete(v.ports, key)
 			v.s.post(attach{&port{name: key.name, v6: key.v6, fd: -1}})
 		}
@@ -413,18 +419,22 @@ func noSource(key portKey) error {
 	if key.v6 {
 		family = "IPv6 link-local"
 	}
-	return fmt.Errorf("interface %s has no %s address to speak from", key.name, family)
+	return fmt.Errorf("interface %s has no %s address to speak from", key.base, family)
 }
 
 // at finds where a port would be: the source of adverts is the primary IPv4
 // address, or the link-local IPv6 one, and never a virtual address.
 func (v *view) at(key portKey) (at portAt) {
+	base := 0
 	for index, l := range v.links {
 		if l.name == key.name {
 			at.index = index
 		}
+		if l.name == key.base {
+			base = index
+		}
 	}
-	for _, a := range v.addrs[at.index] {
+	for _, a := range v.addrs[base] {
 		ip := a.prefix.Addr()
 		if a.primary && ip.Is6() == key.v6 && (!key.v6 || ip.IsLinkLocalUnicast()) && !v.vips[ip] {
 			at.local = ip
