@@ -264,16 +264,18 @@ func (c beatCmd) Run(*surroundings) error {
 }
 
 type devCmd struct {
-	Script  string `type:"existingfile" placeholder:"FILE" help:"Play the commands of a file instead of reading them."`
+	Script  string `placeholder:"COMMANDS" help:"Play these commands, separated by semicolons, instead of reading typed ones."`
 	Address string `default:"127.0.0.100:8080" help:"The shared virtual address."`
 	Verbose bool   `short:"v" help:"Print what the parts log."`
 }
 
 func (devCmd) Help() string {
 	return `Two load-balancer hosts of one cluster in this process, three web servers, and an address they share.
-Kill and revive parts with single keys or typed commands, and watch who takes over.
+Type commands to kill and revive parts (help lists them), and watch who takes over. Without a terminal a
+script is played, and the demonstration ends by itself.
 
   ha dev
+  ha dev --script "wait; kill active; wait; revive dead; wait"
   curl http://127.0.0.100:8080/      # from another terminal`
 }
 

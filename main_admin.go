@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"example.org/ha/appliance"
 	"example.org/ha/appliance/admin"
 	"example.org/ha/appliance/demo"
@@ -230,16 +232,10 @@ func (c devCmd) Run(s *surroundings) error {
 	if err != nil {
 		return fmt.Errorf("%w: --address: %w", errUsage, err)
 	}
-	var script []byte
-	if c.Script != "" {
-		if script, err = os.ReadFile(c.Script); err != nil {
-			return fmt.Errorf("dev: read script: %w", err)
-		}
-	}
 	ctx, stop := s.context()
 	defer stop()
 	return demo.Dev(ctx, demo.DevConfig{
-		Address: address, Script: string(script), In: s.stdin, Terminal: terminal(s.stdin),
+		Address: address, Script: c.Script, In: s.stdin, Terminal: terminal(s.stdin),
 		Out: s.stdout, Verbose: c.Verbose, Version: version,
 	})
 }
@@ -250,8 +246,8 @@ func terminal(r io.Reader) bool {
 	if !ok {
 		return false
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -279,8 +275,11 @@ func writeStatus(w io.Writer, st admin.Status) {
 	if st.Config.Refused != "" {
 		fmt.Fprintf(w, "CONFIGURATION REFUSED %s ago:\n%s\n", ago(st.Now, st.Config.RefusedAt), st.Config.Refused)
 	}
-	if st.Beat.Why != "" {
-		fmt.Fprintf(w, "beats are not realtime: %s\n", st.Beat.Why)
+	switch {
+	case !st.Beat.Realtime:
+		fmt.Fprintf(w, "beats run without realtime priority: %s\n", st.Beat.Why)
+	case st.Beat.Why != "":
+		fmt.Fprintf(w, "beats are realtime, but: %s\n", st.Beat.Why)
 	}
 	_ = table(w, func(w io.Writer) { writeHosts(w, st) })
 	_ = table(w, func(w io.Writer) { writeVIPs(w, st) })

@@ -153,12 +153,18 @@ func (a *Appliance) buildHeart() error {
 // runHeart runs the heart; a kill reaches it as a kill, because the end of its context means resign.
 func (a *Appliance) runHeart(ctx context.Context, ready func()) error {
 	if b, ok := a.heart.(*beat.Beat); ok {
+		own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+		defer cancel(nil)
 		stop := context.AfterFunc(ctx, func() {
 			if context.Cause(ctx) == ErrKilled {
 				b.Kill()
+				return
 			}
+			cancel(context.Cause(ctx))
 		})
 		defer stop()
+		ready()
+		return a.heart.Run(own)
 	}
 	ready()
 	return a.heart.Run(ctx)

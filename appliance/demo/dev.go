@@ -121,7 +121,7 @@ func (c *cluster) run(ctx context.Context, script []command) (err error) {
 	go c.segment.run()
 	defer c.segment.close()
 	c.intro()
-	defer c.stop()
+	defer c.finish(time.Now())
 	for _, w := range c.webs {
 		if err := w.start(); err != nil {
 			return err
@@ -138,7 +138,6 @@ func (c *cluster) run(ctx context.Context, script []command) (err error) {
 	c.load = StartLoad(5*time.Millisecond, func() (net.Conn, error) {
 		return net.DialTimeout("tcp", c.Address.String(), answerWithin)
 	})
-	defer c.summary(time.Now())
 	if c.Script != "" {
 		return c.play(ctx, script)
 	}
@@ -380,10 +379,17 @@ func (c *cluster) status() {
 	}
 }
 
-// summary ends the load and adds it up.
-func (c *cluster) summary(start time.Time) {
-	c.load.Stop()
-	t := c.load.Tally(start, time.Now())
+// finish ends the load, then everything else in order, and adds up.
+func (c *cluster) finish(start time.Time) {
+	var t Tally
+	if c.load != nil {
+		c.load.Stop()
+		t = c.load.Tally(start, time.Now())
+	}
+	c.stop()
+	if c.load == nil {
+		return
+	}
 	var by []string
 	for _, w := range c.webs {
 		by = append(by, fmt.Sprintf("%s %d", w.name, t.By[w.name]))

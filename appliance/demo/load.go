@@ -162,8 +162,22 @@ func (l *Load) Tally(from, to time.Time) Tally {
 		}
 		ok = append(ok, r.start)
 	}
+	if first := l.first(); first.After(from) {
+		from = first
+	}
 	t.Outage = longestGap(ok, from, to)
 	return t
+}
+
+// first is when the first request was started. The caller holds mu.
+func (l *Load) first() time.Time {
+	var first time.Time
+	for i, r := range l.requests {
+		if i == 0 || r.start.Before(first) {
+			first = r.start
+		}
+	}
+	return first
 }
 
 // longestGap is the longest time between neighbours among times within a

@@ -124,11 +124,14 @@ func newCluster(t *testing.T, o options) *cluster {
 	if o.idle {
 		return c
 	}
-	for _, n := range c.nodes {
+	// The first starts alone, so that it is the active one without preemption too.
+	must(t, c.nodes[0].Start())
+	c.holder("lb1")
+	for _, n := range c.nodes[1:] {
 		must(t, n.Start())
 	}
 	c.ready()
-	c.holder("lb1")
+	c.agreed("lb1")
 	return c
 }
 
@@ -149,9 +152,9 @@ func (c *cluster) host(name string, a ...netip.Prefix) *demo.Host {
 // keygen writes the cluster's key as an operator would.
 func (c *cluster) keygen() {
 	c.Helper()
-	out, err := exec.Command(exe, "keygen").Output()
-	must(c.T, err)
-	must(c.T, os.WriteFile(c.path("cluster.key"), out, 0o600))
+	if out, err := exec.Command(exe, "keygen", c.path("cluster.key")).CombinedOutput(); err != nil {
+		c.Fatalf("ha keygen: %v\n%s", err, out)
+	}
 }
 
 func (c *cluster) path(name string) string { return filepath.Join(c.dir, name) }
@@ -296,6 +299,18 @@ func (c *cluster) holds(name string) {
 	must(c.T, c.watch.WaitFor(c.within(), vip.Addr(), "be held by "+name, func(holders []string) bool {
 		return slices.Contains(holders, name)
 	}))
+}
+
+// agreed waits until every running host names this one as the active one.
+func (c *cluster) agreed(name string) {
+	c.Helper()
+	for _, n := range c.nodes {
+		if n.Running() {
+			c.status(n, "name "+name+" as the active host", func(s admin.Status) bool {
+				return len(s.VIPs) > 0 && s.VIPs[0].Active == name
+			})
+		}
+	}
 }
 
 // steady demands that for a time nobody takes or lets go of the address.
