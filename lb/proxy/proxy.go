@@ -125,6 +125,10 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Workers nap without giving up their processor slot: there must be as many left for the rest.
+	slots := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(slots + len(f.workers))
+	defer runtime.GOMAXPROCS(slots)
 	var wg sync.WaitGroup
 	for _, w := range f.workers {
 		wg.Go(w.run)

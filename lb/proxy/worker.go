@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/binary"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -116,10 +115,8 @@ func (w *worker) post(o order) {
 
 // run is the loop. It returns after an order to stop.
 func (w *worker) run() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	for {
-		n := epollWait(w.epfd, w.events[:], w.timeout())
+		n := w.wait()
 		w.tick = int64(time.Since(w.start)) / tick
 		for i := range n {
 			w.dispatch(&w.events[i])
@@ -139,6 +136,23 @@ func (w *worker) run() {
 			return
 		}
 	}
+}
+
+// nap is how long, in milliseconds, a worker waits for the next event before it tells the runtime
+// that it blocks. Telling costs more than handling a small event does: the runtime's monitor takes
+// the processor slot away and it has to be won back. So a worker that is busy now and then naps, and
+// one that has nothing to do blocks.
+const nap = 2
+
+func (w *worker) wait() int {
+	timeout := w.timeout()
+	if timeout < 0 || timeout > nap {
+		if n := epollNap(w.epfd, w.events[:], nap); n > 0 {
+			return n
+		}
+		return epollWait(w.epfd, w.events[:], timeout)
+	}
+	return epollNap(w.epfd, w.events[:], timeout)
 }
 
 // timeout is how long the worker may sleep, in milliseconds.
