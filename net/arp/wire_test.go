@@ -9,12 +9,12 @@ import (
 )
 
 var (
-	mac = [6]byte{0x02, 0, 0, 0, 0, 7}
+	mac = [6]byte{0x52, 0xf9, 0xbf, 0xa3, 0xd6, 0x16}
 	ip  = netip.MustParseAddr("10.99.0.100")
 )
 
-// A request as keepalived 2.2.7 sends it at takeover.
-const captured = "0001080006040001" + "020000000007" + "0a630064" + "ffffffffffff" + "0a630064"
+// What keepalived 2.2.7 sent at takeover, after the Ethernet header.
+const captured = "0001080006040001" + "52f9bfa3d616" + "0a630064" + "ffffffffffff" + "0a630064"
 
 func TestGratuitousIsWhatNeighboursExpect(t *testing.T) {
 	want, err := hex.DecodeString(captured)

@@ -2,15 +2,35 @@ package ndp
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"net/netip"
 	"testing"
 )
 
 var (
-	mac = [6]byte{0x02, 0, 0, 0, 0, 7}
+	mac = [6]byte{0x52, 0xf9, 0xbf, 0xa3, 0xd6, 0x16}
 	ip  = netip.MustParseAddr("fd99::100")
 )
+
+// What keepalived 2.2.7 sent at takeover; its IPv6 header has no traffic class.
+const (
+	capturedHeader = "333300000001" + "52f9bfa3d616" + "86dd" + "60000000" + "0020" + "3a" + "ff" +
+		"fd990000000000000000000000000100" + "ff020000000000000000000000000001"
+	capturedMessage = "880070b8" + "20000000" + "fd990000000000000000000000000100" + "0201" + "52f9bfa3d616"
+)
+
+func TestFrameIsKeepaliveds(t *testing.T) {
+	want, err := hex.DecodeString(capturedHeader + capturedMessage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := AppendFrame(nil, ip, mac, false)
+	got[14] = 0x60
+	if !bytes.Equal(got, want) {
+		t.Errorf("got  %x\nwant %x", got, want)
+	}
+}
 
 // The frame, taken apart by offset.
 func TestUnsolicitedAdvertisement(t *testing.T) {
@@ -20,7 +40,7 @@ func TestUnsolicitedAdvertisement(t *testing.T) {
 			t.Fatalf("%d bytes, want %d", len(b), frameLen)
 		}
 		ether, ip6, icmp := b[:14], b[14:54], b[54:]
-		if !bytes.Equal(ether, []byte{0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 7, 0x86, 0xdd}) {
+		if !bytes.Equal(ether, append(append([]byte{0x33, 0x33, 0, 0, 0, 1}, mac[:]...), 0x86, 0xdd)) {
 			t.Errorf("Ethernet header %x", ether)
 		}
 		if ip6[0]>>4 != 6 || ip6[4] != 0 || ip6[5] != 32 || ip6[6] != 58 || ip6[7] != 255 {

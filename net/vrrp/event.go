@@ -12,7 +12,7 @@ type Start struct{}
 // Heard is a valid advertisement of this virtual router from another router.
 // The shell has checked the packet (ParseAdvertisement, Config.Admit, TTL); a
 // packet that was refused must not reach the machine, so that no stranger can
-// touch a timer. Nothing of it is kept after Step returns.
+// touch a timer. Nothing of it is kept after Step returns; *Heard will do too.
 type Heard struct {
 	From netip.Addr // source address; breaks ties of equal priority
 	Advertisement
@@ -79,8 +79,9 @@ func (Stop) event()          {}
 type Effect interface{ effect() }
 
 // *Advertise sends an advertisement, now. It points into the Router and is
-// good until the next Step. On the gossip carrier it is also the state to
-// repeat until the next one; Priority 0 (resigned) likewise.
+// good until the next Step; its Addresses are the configuration's and do not
+// change. It comes at the router's interval: a carrier that repeats what was
+// said must stop when the router is neither Active nor Resigning.
 type Advertise struct{ Advertisement }
 
 // Acquire adds the configured addresses, and removes those of an earlier

@@ -73,7 +73,7 @@ func (r *Router) Step(now time.Time, ev Event) []Effect {
 		r.expire()
 	case Heard:
 		r.heard(e)
-	case *Heard: // the same, without boxing: for a shell that hears thousands a second
+	case *Heard: // a shell may keep one and use it again
 		r.heard(*e)
 	case Start:
 		if r.state == Initialize && !r.stopping {

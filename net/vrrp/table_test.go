@@ -2,72 +2,37 @@ package vrrp
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
-// The table lists every state with every event, what comes of it and in which
-// state. A state or an event that is not in it fails the test.
-func TestEveryStateAndEvent(t *testing.T) {
-	cfg := testConfig("10.99.0.1", 100)
-	at := ms(50)
-	states := map[State]func() *Router{
-		Initialize: func() *Router { return New(cfg) },
-		Backup:     func() *Router { return inBackup(cfg) },
-		Active:     func() *Router { return inActive(cfg) },
-		Resigning: func() *Router {
-			r := inActive(cfg)
-			r.Step(epoch, Resign{})
-			return r
-		},
-		Faulty: func() *Router {
-			r := inBackup(cfg)
-			r.Step(epoch, Fault{Reason: "link down"})
-			return r
-		},
+type row map[string]string // event -> effects
+
+// with is the row of a state that ignores all but these events.
+func with(changes row) row {
+	all := row{}
+	for _, e := range tableEvents() {
+		all[e.name] = ""
 	}
-	higher := cfg
-	higher.Priority = 200
-	announced := heard("10.99.0.9", 150)
-	announced.Beat, announced.Announced, announced.Digest = true, true, Digest(cfg.Addresses)
-	named := heard("10.99.0.9", 0)
-	named.Beat, named.Successor = true, cfg.Local
-	other := named
-	other.Successor = addr("10.99.0.7")
-	events := []struct {
-		name string
-		ev   Event
-	}{
-		{"nil", nil}, {"start", Start{}}, {"heard higher", heard("10.99.0.9", 150)},
-		{"heard announced", announced}, {"heard lower", heard("10.99.0.9", 50)},
-		{"heard equal, higher address", heard("10.99.0.9", 100)}, {"heard equal, lower address", heard("10.99.0.0", 100)},
-		{"heard 0", heard("10.99.0.9", 0)}, {"heard 0, we are named", named}, {"heard 0, another is named", other},
-		{"heard ourselves", heard("10.99.0.1", 250)},
-		{"set priority", SetPriority{Priority: 50}}, {"set local", SetLocal{Local: addr("10.99.0.200")}},
-		{"reconfigure", Reconfigure{Config: higher}}, {"fault", Fault{Reason: "check failed"}}, {"recovered", Recovered{}},
-		{"acquired", Acquired{}}, {"address failed", AddressFailed{}}, {"address lost", AddressLost{}}, {"released", Released{}},
-		{"resign", Resign{}}, {"stop", Stop{}},
+	delete(all, "stop") // ends every state
+	for name := range changes {
+		if _, known := all[name]; !known && name != "stop" {
+			panic("no event " + name)
+		}
 	}
+	maps.Copy(all, changes)
+	return all
+}
+
+func table() map[State]row {
 	const assert = "advertise priority 100 announced, announce"
 	const yields = "became active -> backup: higher priority heard"
-	type row map[string]string
-	idle := row{"nil": "", "heard higher": "", "heard announced": "", "heard lower": "", "heard equal, higher address": "",
-		"heard equal, lower address": "", "heard 0": "", "heard 0, we are named": "", "heard 0, another is named": "",
-		"heard ourselves": "", "set priority": "", "set local": "", "reconfigure": "", "fault": "", "recovered": "",
-		"acquired": "", "address failed": "", "address lost": "", "released": "", "resign": "", "start": ""}
-	with := func(changes row) row {
-		all := row{}
-		for k, v := range idle {
-			all[k] = v
-		}
-		for k, v := range changes {
-			all[k] = v
-		}
-		return all
-	}
-	table := map[State]row{
+	return map[State]row{
 		Initialize: with(row{"start": "became initialize -> backup: started",
 			"stop": "became initialize -> initialize: asked to stop, stopped"}),
 		Backup: with(row{
@@ -91,53 +56,89 @@ func TestEveryStateAndEvent(t *testing.T) {
 		Faulty: with(row{"recovered": "became fault -> backup: recovered",
 			"stop": "became fault -> initialize: asked to stop, stopped"}),
 	}
+}
+
+type tableEvent struct {
+	name string
+	ev   Event
+}
+
+func tableEvents() []tableEvent {
+	cfg := testConfig("10.99.0.1", 200)
+	announced := heard("10.99.0.9", 150)
+	announced.Beat, announced.Announced, announced.Digest = true, true, Digest(cfg.Addresses)
+	named := heard("10.99.0.9", 0)
+	named.Beat, named.Successor = true, cfg.Local
+	other := named
+	other.Successor = addr("10.99.0.7")
+	return []tableEvent{
+		{"nil", nil}, {"start", Start{}}, {"heard higher", heard("10.99.0.9", 150)},
+		{"heard announced", announced}, {"heard lower", heard("10.99.0.9", 50)},
+		{"heard equal, higher address", heard("10.99.0.9", 100)}, {"heard equal, lower address", heard("10.99.0.0", 100)},
+		{"heard 0", heard("10.99.0.9", 0)}, {"heard 0, we are named", named}, {"heard 0, another is named", other},
+		{"heard ourselves", heard("10.99.0.1", 250)},
+		{"set priority", SetPriority{Priority: 50}}, {"set local", SetLocal{Local: addr("10.99.0.200")}},
+		{"reconfigure", Reconfigure{Config: cfg}}, {"fault", Fault{Reason: "check failed"}}, {"recovered", Recovered{}},
+		{"acquired", Acquired{}}, {"address failed", AddressFailed{}}, {"address lost", AddressLost{}}, {"released", Released{}},
+		{"resign", Resign{}}, {"stop", Stop{}},
+	}
+}
+
+// The table lists every state with every event and what comes of it. A state
+// that is not in it, or an event kind that is not tried, fails the test.
+func TestEveryStateAndEvent(t *testing.T) {
+	cfg := testConfig("10.99.0.1", 100)
+	states := map[State]func() *Router{
+		Initialize: func() *Router { return New(cfg) },
+		Backup:     func() *Router { return inBackup(cfg) },
+		Active:     func() *Router { return inActive(cfg) },
+		Resigning: func() *Router {
+			r := inActive(cfg)
+			r.Step(epoch, Resign{})
+			return r
+		},
+		Faulty: func() *Router {
+			r := inBackup(cfg)
+			r.Step(epoch, Fault{Reason: "link down"})
+			return r
+		},
+	}
+	rows, events := table(), tableEvents()
 	for s := Initialize; s <= Faulty; s++ {
 		for _, e := range events {
 			t.Run(fmt.Sprintf("%v/%s", s, e.name), func(t *testing.T) {
-				want, listed := table[s][e.name]
+				want, listed := rows[s][e.name]
 				if !listed {
 					t.Fatal("not in the table")
 				}
 				r := states[s]()
 				expectState(t, r, s)
-				expect(t, "effects", r.Step(at, e.ev), want)
+				expect(t, "effects", r.Step(ms(50), e.ev), want)
 			})
 		}
-		for name := range table[s] {
-			if !slices.ContainsFunc(events, func(e struct {
-				name string
-				ev   Event
-			}) bool {
-				return e.name == name
-			}) {
-				t.Errorf("%v: the table lists %q, which is not tried", s, name)
-			}
+	}
+	for _, kind := range declaredEvents(t) {
+		if !slices.ContainsFunc(events, func(e tableEvent) bool { return fmt.Sprintf("%T", e.ev) == "vrrp."+kind }) {
+			t.Errorf("event %s is not tried", kind)
 		}
 	}
 }
 
-// Whatever the completions' order and number, at most one request is under way,
-// and what is wanted is asked for in the end.
-func TestOneAddressRequestAtATime(t *testing.T) {
-	r := New(testConfig("10.99.0.1", 100))
-	r.Step(epoch, Start{})
-	down := r.Deadline()
-	expect(t, "takeover", r.Step(down, nil), "advertise priority 100, became backup -> active: no active router was heard, acquire")
-	expect(t, "yields while adding", r.Step(down.Add(1), heard("10.99.0.9", 150)), "became active -> backup: higher priority heard")
-	expect(t, "a late Released of nobody", r.Step(down.Add(2), Released{}), "")
-	r.Step(down.Add(3), heard("10.99.0.9", 0))
-	expect(t, "takes over again, still adding", r.Step(r.Deadline(), nil), "advertise priority 100, became backup -> active: the active router resigned")
-	expect(t, "added", r.Step(down.Add(time.Second), Acquired{}), "announce, advertise priority 100 announced")
-	expect(t, "fault", r.Step(down.Add(time.Second), Fault{Reason: "x"}), "advertise priority 0, became active -> fault: x, release")
-	expect(t, "recovers while removing", r.Step(down.Add(time.Second), Recovered{}), "became fault -> backup: recovered")
-	down = r.Deadline()
-	expect(t, "takes over while removing", r.Step(down, nil), "advertise priority 100, became backup -> active: no active router was heard")
-	expect(t, "removed", r.Step(down, Released{}), "acquire")
-	cfg := testConfig("10.99.0.1", 100)
-	cfg.Addresses = append(cfg.Addresses, addr("10.99.0.101"))
-	expect(t, "reload while adding", r.Step(down, Reconfigure{Config: cfg}), "advertise priority 100")
-	expect(t, "added the old", r.Step(down, Acquired{}), "acquire")
-	expect(t, "added the new", r.Step(down, Acquired{}), "announce, advertise priority 100 announced")
+// declaredEvents reads the source for the types that are Events.
+func declaredEvents(t *testing.T) (kinds []string) {
+	src, err := os.ReadFile("event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(src)) {
+		if f := strings.Fields(line); len(f) == 4 && f[0] == "func" && f[2] == "event()" {
+			kinds = append(kinds, strings.Trim(f[1], "()"))
+		}
+	}
+	if len(kinds) < 10 {
+		t.Fatalf("found only %v", kinds)
+	}
+	return kinds
 }
 
 // A further priority 0, once a successor is heard, would make third routers
