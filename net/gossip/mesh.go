@@ -11,6 +11,9 @@ const witnesses = 3
 // judge draws conclusions from the silence of hosts that promised to beat at
 // every interval, and asks where there is doubt.
 func (c *Core) judge() {
+	if c.judged == 0 && !c.changed {
+		return
+	}
 	var pause time.Duration
 	for _, h := range c.hosts {
 		if !h.judged() {
@@ -104,6 +107,9 @@ func gcd(a, b int) int {
 // judgement is when judge has to look again.
 func (c *Core) judgement() instant {
 	next := instant(math.MaxInt64)
+	if c.judged == 0 {
+		return next
+	}
 	for _, h := range c.hosts {
 		if !h.judged() {
 			continue
@@ -179,4 +185,13 @@ func (c *Core) hearAnswer(name []byte, micros uint32) {
 	if age := instant(time.Duration(micros) * time.Microsecond); age < c.now {
 		h.vouched = later(h.vouched, c.now-age)
 	}
+}
+
+// Pace is the interval at which every host is told what this one says; 0 when
+// the cluster is too large for that and state spreads as news.
+func (c *Core) Pace() time.Duration {
+	if !c.mesh {
+		return 0
+	}
+	return c.cfg.Interval
 }

@@ -110,6 +110,11 @@ func (r *Rider) Shout(body []byte) {
 // beat that repeats what is known does not signal it.
 func (r *Rider) Changed() <-chan struct{} { return r.changed }
 
+// Interval is the time between the beats in which every host is told what was
+// said last; 0 when the cluster is too large for that, and what cannot wait has
+// to be shouted. For the loop's thread only.
+func (r *Rider) Interval() time.Duration { return r.node.core.Pace() }
+
 // Take returns what was heard since the last Take. When nothing was, it
 // returns an empty Inbox without looking further.
 func (r *Rider) Take() Inbox {
