@@ -80,7 +80,9 @@ func Parse(file string, text []byte, role ...string) (Config, error) {
 			cfg.LB = lb.Config{}
 		}
 	}
-	d.check(cfg)
+	if !d.broken {
+		d.check(cfg)
+	}
 	if err := d.err(); err != nil {
 		return Config{}, err
 	}
@@ -117,8 +119,9 @@ func (d *decoding) checkTop(cfg Config) {
 			d.found("roles", "%q is listed twice", r)
 		}
 	}
-	if _, ok := d.index.find("lb"); ok && len(cfg.Roles) > 0 && !slices.Contains(cfg.Roles, RoleLB) && len(cfg.LB.Services) > 0 {
-		d.found("lb", `this host does not have the role "lb"; add it to roles or remove the table`)
+	if i := slices.IndexFunc(d.index, func(e entry) bool { return e.path[0] == "lb" }); i >= 0 && len(cfg.LB.Services) > 0 &&
+		len(cfg.Roles) > 0 && !slices.Contains(cfg.Roles, RoleLB) {
+		d.report(d.index[i].line, "lb", `this host does not have the role "lb"; add it to roles or remove the table`)
 	}
 	if cfg.Node != "" && !nodeName.MatchString(cfg.Node) {
 		d.found("node", "%q is not a host name: letters, digits, dots and dashes, at most 63", cfg.Node)

@@ -48,6 +48,7 @@ type decoding struct {
 	index    index
 	mistakes Mistakes
 	blanked  []string // paths whose values are gone
+	broken   bool     // what is left of the text says nothing of its values
 }
 
 const (
@@ -61,9 +62,11 @@ func decode(file string, text []byte, cfg any) *decoding {
 	d := &decoding{file: file, text: slices.Clone(text)}
 	if len(text) > maxSize {
 		d.report(1, "", "the file is longer than %d bytes", maxSize)
+		d.broken = true
 		return d
 	}
 	if !d.repairSyntax() {
+		d.broken = true
 		return d
 	}
 	d.index = indexOf(string(d.text))
@@ -125,7 +128,12 @@ func (d *decoding) repairSyntax() bool {
 			key = ""
 		}
 		d.report(parse.Position.Line, key, "%s", parse.Message)
-		if !d.blankLine(parse.Position.Line) {
+		// The decoder may notice only further on that something began and did not end.
+		line := parse.Position.Line
+		for line > 0 && !d.blankLine(line) {
+			line--
+		}
+		if line == 0 {
 			return false
 		}
 	}
@@ -346,6 +354,7 @@ var (
 	// "toml: line 3 (last key "vip.vrid"): " stands before every message of the decoder.
 	decoderPrefix = regexp.MustCompile(`^toml: (line \d+ )?(\(last key "[^"]*"\): |: )?`)
 	badTypes      = regexp.MustCompile(`^incompatible types: TOML value has type (\w+); destination has type (.*)$`)
+	badTable      = regexp.MustCompile(`^type mismatch for .*: expected table but found (\w+)`)
 )
 
 // bareMessage is what the decoder says, without a place that the index knows better, in plain words.
@@ -355,6 +364,9 @@ func bareMessage(err error) string {
 		text = parse.Message
 	}
 	text = decoderPrefix.ReplaceAllString(text, "")
+	if m := badTable.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("is %s and must be a table", article(m[1]))
+	}
 	if m := badTypes.FindStringSubmatch(text); m != nil {
 		want := strings.NewReplacer("float", "a number", "integer", "a whole number", "boolean", "true or false",
 			"string", "a string in quotes", "slice", "a list", "array", "a list").Replace(m[2])
@@ -367,7 +379,11 @@ func article(word string) string {
 	switch word {
 	case "bool", "boolean":
 		return "true or false"
-	case "integer", "array", "interface":
+	case "int64", "integer":
+		return "an integer"
+	case "float64":
+		return "a number"
+	case "array", "interface":
 		return "an " + word
 	}
 	return "a " + word
@@ -375,7 +391,7 @@ func article(word string) string {
 
 // suggest names the known key that was probably meant, or else all there are.
 func suggest(got string, known []string) string {
-	best, least := "", len(got)/3+2
+	best, least := "", len(got)/3+1
 	for _, k := range known {
 		if n := distance(strings.ToLower(got), k); n < least {
 			best, least = k, n

@@ -100,7 +100,8 @@ func hostEvent(h heartbeat.Host, known bool) (notify.Event, bool) {
 	return ev, true
 }
 
-// trackChanged tells that what an address tracks changed on this host.
+// trackChanged tells that what an address tracks changed on this host. What is not well when the host
+// starts was not checked yet: that is no news, and neither is its end.
 func (w *watch) trackChanged(name string, before, now verdict, told bool) {
 	ev := notify.Event{Kind: notify.Health, Name: name, Object: w.a.node(), Reason: now.fault}
 	switch {
@@ -110,12 +111,13 @@ func (w *watch) trackChanged(name string, before, now verdict, told bool) {
 	case now.delta < before.delta && told:
 		ev.Severity, ev.State = notify.Bad, "lowered"
 		ev.Text = fmt.Sprintf("%s: the priority of %s is lowered by %d", name, w.a.node(), -now.delta)
-	case now == verdict{}:
+	case now == verdict{} && w.complained[name]:
 		ev.Severity, ev.State = notify.Good, "well"
 		ev.Text = fmt.Sprintf("%s: all that it tracks is well on %s", name, w.a.node())
 	default:
 		return
 	}
+	w.complained[name] = ev.Severity == notify.Bad
 	w.events(ev)
 }
 

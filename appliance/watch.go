@@ -20,12 +20,13 @@ import (
 // notifier as an event, to the other hosts as this one's summary, to the virtual addresses as the
 // health of what they track. One goroutine owns its state.
 type watch struct {
-	a      *Appliance
-	health map[string]verdict    // by VIP: what the heart was last told
-	hosts  map[string]string     // as last told to people
-	said   []byte                // our summary
-	levels chan struct{}         // something that is looked at as a whole changed
-	events func(ev notify.Event) // the notifier's Post; replaced by tests
+	a          *Appliance
+	health     map[string]verdict    // by VIP: what the heart was last told
+	complained map[string]bool       // VIPs whose tracks people were told are not well
+	hosts      map[string]string     // as last told to people
+	said       []byte                // our summary
+	levels     chan struct{}         // something that is looked at as a whole changed
+	events     func(ev notify.Event) // the notifier's Post; replaced by tests
 
 	mu        sync.Mutex // guards what follows; held for lines only
 	heard     map[string]admin.Summary
@@ -36,7 +37,7 @@ type watch struct {
 
 func newWatch(a *Appliance) *watch {
 	return &watch{
-		a: a, health: map[string]verdict{}, assumed: map[string]bool{}, hosts: map[string]string{},
+		a: a, complained: map[string]bool{}, health: map[string]verdict{}, assumed: map[string]bool{}, hosts: map[string]string{},
 		events: a.notifier.Post, heard: map[string]admin.Summary{}, followers: map[chan vip.Change]bool{},
 		levels: make(chan struct{}, 1),
 	}

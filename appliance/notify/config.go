@@ -14,7 +14,7 @@ import (
 
 // Config is the table [notify].
 type Config struct {
-	// Events chooses what is told: vip, server, host, track, reload, role. Empty means all of them.
+	// Events chooses what is told: vip, server, host, track, reload. Empty means all of them.
 	Events []Kind `toml:"events"`
 	// Gather is how long the first event of a quiet time waits for what follows from the same cause. Default 2s.
 	Gather time.Duration `toml:"gather"`
@@ -147,8 +147,8 @@ func checkTimeout(d time.Duration, bad func(format string, args ...any)) {
 // silent says that nobody would hear a message.
 func (c Config) silent() bool { return len(c.Mail)+len(c.Webhook)+len(c.Exec) == 0 }
 
-// filled puts the defaults where the file says nothing.
-func (c Config) filled() Config {
+// Filled returns c with the defaults where the file says nothing.
+func (c Config) Filled() Config {
 	if len(c.Events) == 0 {
 		c.Events = kinds
 	}

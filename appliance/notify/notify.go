@@ -36,11 +36,10 @@ const (
 	Host   Kind = "host"   // a host of the cluster was lost or found
 	Health Kind = "track"  // a tracked check of a virtual address changed
 	Reload Kind = "reload" // a changed configuration was applied or refused
-	Role   Kind = "role"   // a part of this host started, stopped or failed
 )
 
 // Kinds lists every Kind, in the order the documentation gives them.
-var kinds = []Kind{VIP, Server, Host, Health, Reload, Role}
+var kinds = []Kind{VIP, Server, Host, Health, Reload}
 
 // Severity orders events within one message: the worst gives the subject.
 type Severity uint8
@@ -95,7 +94,7 @@ type Notifier struct {
 // New returns a Notifier that speaks for host in cluster. It sends nothing before Run.
 func New(cfg Config, cluster, host string, log *slog.Logger) *Notifier {
 	n := &Notifier{
-		cluster: cluster, host: host, log: log, cfg: cfg.filled(),
+		cluster: cluster, host: host, log: log, cfg: cfg.Filled(),
 		wake: make(chan struct{}, 1), applied: make(chan struct{}, 1),
 		total: Counters{Delivered: map[string]uint64{}, Failed: map[string]uint64{}, Abandoned: map[string]uint64{}},
 	}
@@ -123,7 +122,7 @@ func (n *Notifier) Post(ev Event) {
 func (n *Notifier) Apply(cfg Config) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cfg = cfg.filled()
+	n.cfg = cfg.Filled()
 	n.total.Dropped += n.digest.tune(n.cfg)
 	poke(n.applied)
 }
