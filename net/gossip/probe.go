@@ -100,26 +100,34 @@ func (c *Core) suspicion() time.Duration {
 // log2 of n+1, rounded up.
 func log2(n int) int { return bits.Len(uint(n)) }
 
-const checksPerTick = 2
+// A host is lost only after this one asked it itself: the news that it lives may
+// have come too late, or only the road back may be cut. How many are asked in one
+// interval is bounded; the others wait for their turn, or for the news.
+const (
+	checks        = 2
+	checksPerTick = 2
+)
 
-// doubt ends suspicions. Before it declares a host lost, each host asks it itself:
-// the news that it lives may have come too late, or only the road back may be cut.
+// doubt ends suspicions.
 func (c *Core) doubt() {
 	if c.suspects == 0 {
 		return
 	}
-	checks := 0
 	limit := c.suspicion()
-	for _, h := range c.hosts {
+	asked := 0
+	start := c.cfg.Rand.IntN(len(c.hosts))
+	for i := range c.hosts {
+		h := c.hosts[(start+i)%len(c.hosts)]
 		if h.state != Suspect || h.judged() {
 			continue
 		}
 		age := c.now.since(later(h.since, h.alive()))
 		switch {
-		case age >= limit:
+		case age >= limit && h.checks >= checks:
 			c.becomeLost(h, Dead)
-		case age >= limit-scale(c.cfg.Interval, c.cfg.Lost) && checks < checksPerTick:
-			checks++
+		case age >= limit-scale(c.cfg.Interval, c.cfg.Lost) && asked < checksPerTick:
+			asked++
+			h.checks++
 			c.counters.Probes++
 			c.send(h, flagPing, false, nil)
 		}

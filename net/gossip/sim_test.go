@@ -72,3 +72,68 @@ func TestLivingHostIsNotLost(t *testing.T) {
 		})
 	}
 }
+
+// A thousand hosts: the same properties in one short run, and the load of a host
+// beside that of smaller clusters.
+func TestLoadOfAHostIsConstant(t *testing.T) {
+	const window = 10 * time.Second
+	cond := simnet.Conditions{Loss: 0.02, Delay: 200 * time.Microsecond, Jitter: 5 * time.Millisecond}
+	for _, tt := range []struct {
+		hosts int
+		most  float64 // datagrams a host sends in an interval
+	}{{10, 10}, {100, 5}, {300, 5}} {
+		t.Run(fmt.Sprintf("hosts=%d", tt.hosts), func(t *testing.T) {
+			forSeeds(t, 1, func(t *testing.T, seed uint64) {
+				c := newCluster(t, seed, tt.hosts, cond, Config{})
+				took := c.settle(30 * time.Second)
+				c.net.Run(5 * time.Second)
+				c.measure(t, took, window, tt.most)
+			})
+		})
+	}
+}
+
+// measure checks that no host sends more than most datagrams an interval.
+func (c *cluster) measure(t *testing.T, took, window time.Duration, most float64) {
+	t.Helper()
+	before := c.net.Sent
+	first := c.net.SentBy(testAddr(0))
+	var bytes uint64
+	for _, p := range c.living() {
+		bytes -= p.counters.SentBytes
+	}
+	c.net.Run(window)
+	for _, p := range c.living() {
+		bytes += p.counters.SentBytes
+	}
+	intervals := float64(window / c.interval())
+	n := float64(len(c.living()))
+	mean := float64(c.net.Sent-before) / n / intervals
+	seed := float64(c.net.SentBy(testAddr(0))-first) / intervals
+	t.Logf("whole after %v; %.2f datagrams and %.0f bytes a host and interval, %.2f by one that all join",
+		took, mean, float64(bytes)/n/intervals, seed)
+	if mean > most || seed > 2*most {
+		t.Errorf("%.2f datagrams a host and interval, %.2f by one that all join, want at most %v", mean, seed, most)
+	}
+	if n, what := c.losses(); n > 0 {
+		t.Errorf("%d false losses: %v", n, what[:min(10, len(what))])
+	}
+}
+
+func TestThousandHosts(t *testing.T) {
+	forSeeds(t, 1, func(t *testing.T, seed uint64) {
+		const n = 1000
+		c := newCluster(t, seed, n, simnet.Conditions{Loss: 0.05, Delay: 200 * time.Microsecond, Jitter: 5 * time.Millisecond}, Config{})
+		took := c.settle(30 * time.Second)
+		c.measure(t, took, 2*time.Second, 5)
+		c.do(c.peers[7], Say{Topic: Summary, Body: []byte("busy")})
+		c.kill(n - 1)
+		took = c.settle(completeness(n, c.interval()))
+		t.Logf("lost by all after %v", took)
+		for _, p := range c.living() {
+			if got := p.said["h0007/3"]; p != c.peers[7] && got != "busy" {
+				t.Fatalf("%s has %q", p.cfg.Name, got)
+			}
+		}
+	})
+}
