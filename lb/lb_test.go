@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,6 +79,13 @@ func (d *datapath) set(refuse error) {
 	d.refuse, d.diffs = refuse, nil
 }
 
+// count is how many tables there were.
+func (d *datapath) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calls
+}
+
 // table is "web: 10.0.0.1:80*1 10.0.0.2:80*1; …".
 func (d *datapath) table() string {
 	d.mu.Lock()
@@ -127,7 +135,7 @@ type rig struct {
 	t    *testing.T
 	net  *network
 	path *datapath
-	up   bool // ready was called
+	up   atomic.Bool // ready was called
 }
 
 // run starts a Balancer in a bubble and ends it after f.
@@ -148,7 +156,7 @@ func (r *rig) start(cfg Config, f func(r *rig)) {
 	r.Balancer = b
 	ctx, cancel := context.WithCancel(r.t.Context())
 	ended := make(chan error)
-	go func() { ended <- b.Run(ctx, func() { r.up = true }) }()
+	go func() { ended <- b.Run(ctx, func() { r.up.Store(true) }) }()
 	defer func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -188,13 +196,13 @@ func TestServersComeUpWithinASecondAtTheStart(t *testing.T) {
 	run(t, config(3), func(r *rig) {
 		r.pass(0)
 		r.want("before any answer", "web:")
-		if r.up {
+		if r.up.Load() {
 			t.Error("ready before any answer")
 		}
 		r.pass(1100 * time.Millisecond)
 		r.want("after a second", "web: 10.0.0.1:80*1 10.0.0.2:80*1 10.0.0.3:80*1")
-		if !r.up || r.Healthy("web") != 3 || r.Healthy("other") != 0 {
-			t.Errorf("ready %t, healthy %d", r.up, r.Healthy("web"))
+		if !r.up.Load() || r.Healthy("web") != 3 || r.Healthy("other") != 0 {
+			t.Errorf("ready %t, healthy %d", r.up.Load(), r.Healthy("web"))
 		}
 		want := []string{"server up web 10.0.0.1:80", "server up web 10.0.0.2:80", "server up web 10.0.0.3:80"}
 		if got := r.told(); !slices.Equal(got, want) {
@@ -284,7 +292,7 @@ func TestServiceThatNeverWorkedIsEmpty(t *testing.T) {
 		r.net.set(true, server(1))
 		r.pass(10 * time.Second)
 		r.want("sick from the start", "web:")
-		if !r.up {
+		if !r.up.Load() {
 			t.Error("a sick server keeps the balancer from being ready")
 		}
 		if got, want := r.told(), []string{"server down web 10.0.0.1:80", "service empty web"}; !slices.Equal(got, want) {

@@ -165,8 +165,8 @@ func TestNoCheckMeansUp(t *testing.T) {
 	run(t, cfg, func(r *rig) {
 		r.pass(0)
 		r.want("at once", "web: 10.0.0.1:80*1 10.0.0.2:80*0")
-		if !r.up || r.Healthy("web") != 1 {
-			t.Errorf("ready %t healthy %d", r.up, r.Healthy("web"))
+		if !r.up.Load() || r.Healthy("web") != 1 {
+			t.Errorf("ready %t healthy %d", r.up.Load(), r.Healthy("web"))
 		}
 		cfg := config(2) // the servers get a check: they stay until it fails
 		r.net.set(true, server(2))
@@ -233,10 +233,10 @@ func TestChangesAreCoalesced(t *testing.T) {
 			all = append(all, server(i+1))
 		}
 		r.net.set(true, all...)
-		before := r.path.calls
+		before := r.path.count()
 		r.pass(time.Second)
 		r.want("all dead", "web:")
-		if n := r.path.calls - before; n > 25 {
+		if n := r.path.count() - before; n > 25 {
 			t.Errorf("%d tables", n)
 		}
 	})

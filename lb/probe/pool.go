@@ -67,7 +67,7 @@ func (p *Pool) Ask(ctx context.Context, r Request) {
 // Results carries the outcomes in the order in which they came.
 func (p *Pool) Results() <-chan Result { return p.results }
 
-// Run works until ctx ends; then it abandons what is under way.
+// Run works until ctx ends; then it abandons what is under way, and returns when that has ended.
 func (p *Pool) Run(ctx context.Context) {
 	t := turns{parked: map[netip.Addr][]Request{}, perAddr: map[netip.Addr]int{}}
 	ended := make(chan Request)
@@ -120,6 +120,12 @@ func (p *Pool) one(ctx context.Context, r Request, done chan<- Result, ended cha
 	case <-giveUp.C:
 		err, stuck = errStuck, true
 	case <-ctx.Done():
+		// Its context ended with ours, so it ends now, and nobody wants the answer.
+		giveUp.Reset(overdue)
+		select {
+		case <-answer:
+		case <-giveUp.C:
+		}
 		return
 	}
 	select {

@@ -192,8 +192,8 @@ func TestPoolEndsWithItsContext(t *testing.T) {
 		begin := time.Now()
 		wg.Wait()
 		p.Ask(ctx, Request{}) // returns
-		if d := time.Since(begin); d != 0 || l.most != 100 {
-			t.Errorf("ended after %v, %d were under way", d, l.most)
+		if d := time.Since(begin); d != 0 || l.most != 100 || l.now != 0 {
+			t.Errorf("ended after %v, %d were under way, %d are left", d, l.most, l.now)
 		}
 	})
 }

@@ -46,7 +46,7 @@ func cause(ctx context.Context, err error) error {
 		return errTimeout
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE):
 		return errors.New("closed by the server")
 	}
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
