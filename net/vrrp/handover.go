@@ -47,8 +47,13 @@ func (r *Router) heardInResigning(e Heard) {
 	switch {
 	case e.Beat && e.Announced:
 		r.handedOver()
-	case !e.Beat && first:
+	case !first:
+	case !e.Beat:
 		h.releaseAt = earliest(h.giveUpAt, r.now.Add(heirGrace))
+	default: // it came late, but it came: let it put its addresses up
+		if until := r.now.Add(r.cfg.Interval + 100*time.Millisecond); until.After(h.giveUpAt) {
+			h.giveUpAt = until
+		}
 	}
 }
 

@@ -4,7 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -15,11 +18,25 @@ var (
 )
 
 func eachSeed(t *testing.T, run func(t *testing.T, w *world)) {
-	first, last := uint64(1), *seeds
-	if *seed != 0 {
-		first, last = *seed, *seed
+	var all []uint64
+	for s := range *seeds {
+		all = append(all, s+1)
 	}
-	for s := first; s <= last; s++ {
+	text, err := os.ReadFile("testdata/seeds") // those that once failed
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f := range strings.FieldsSeq(string(text)) {
+		s, err := strconv.ParseUint(f, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	if *seed != 0 {
+		all = []uint64{*seed}
+	}
+	for _, s := range all {
 		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) {
 			w := newWorld(t)
 			w.rnd = rand.New(rand.NewPCG(s, 9568))
