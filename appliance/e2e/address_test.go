@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"example.org/ha/appliance/demo"
 )
 
 // Somebody removes the address by hand. A holder is found again at once, and
@@ -12,7 +15,11 @@ func TestAddressDeletedByHand(t *testing.T) {
 	p := c.ping()
 	at := time.Now()
 	must(t, c.nodes[0].Host.RemoveAddress(vip))
-	c.until("somebody holds the address again", func() bool { return len(c.watch.Holders(vip.Addr())) == 1 })
+	c.until("the address was gone and is held again", func() bool {
+		moves, _ := c.watch.Log(at)
+		moves = slices.DeleteFunc(moves, func(m demo.Holding) bool { return m.Address != vip.Addr() })
+		return len(moves) > 1 && !moves[0].Held && len(c.watch.Holders(vip.Addr())) == 1
+	})
 	c.until("it answers", func() bool { return p.Answered(3) })
 	t.Logf("outage %v", p.Outage(at, time.Now()))
 	c.holder("lb1")

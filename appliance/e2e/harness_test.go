@@ -131,7 +131,7 @@ func newCluster(t *testing.T, o options) *cluster {
 		must(t, n.Start())
 	}
 	c.ready()
-	c.agreed("lb1")
+	c.agreed(0)
 	return c
 }
 
@@ -293,6 +293,22 @@ func (c *cluster) holder(name string) {
 	must(c.T, c.watch.Wait(c.within(), vip.Addr(), name))
 }
 
+// oneHolder waits until one host, whichever, holds the address and goes on
+// doing so.
+func (c *cluster) oneHolder(steady time.Duration) string {
+	c.Helper()
+	for ctx := c.within(); ; {
+		must(c.T, c.watch.WaitFor(ctx, vip.Addr(), "have one holder", func(holders []string) bool { return len(holders) == 1 }))
+		before := c.watch.Holders(vip.Addr())
+		still, cancel := context.WithTimeout(ctx, steady)
+		err := c.watch.WaitFor(still, vip.Addr(), "move", func(holders []string) bool { return !slices.Equal(before, holders) })
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			return before[0]
+		}
+	}
+}
+
 // holds waits until this host, maybe among others, holds the address.
 func (c *cluster) holds(name string) {
 	c.Helper()
@@ -301,13 +317,15 @@ func (c *cluster) holds(name string) {
 	}))
 }
 
-// agreed waits until every running host names this one as the active one.
-func (c *cluster) agreed(name string) {
+// agreed waits until every running host says that the i-th is the active one,
+// by its name or, where the carrier knows no names, by its address.
+func (c *cluster) agreed(i int) {
 	c.Helper()
+	name, addr := c.nodes[i].Host.Name, address(i+1).Addr()
 	for _, n := range c.nodes {
 		if n.Running() {
-			c.status(n, "name "+name+" as the active host", func(s admin.Status) bool {
-				return len(s.VIPs) > 0 && s.VIPs[0].Active == name
+			c.status(n, "say that "+name+" is active", func(s admin.Status) bool {
+				return len(s.VIPs) > 0 && (s.VIPs[0].Active == name || s.VIPs[0].ActiveAddr == addr)
 			})
 		}
 	}

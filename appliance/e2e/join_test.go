@@ -32,7 +32,7 @@ func TestThirdJoinsByName(t *testing.T) {
 			c.holder("lb1")
 			must(t, c.nodes[2].Start())
 			c.ready() // of three, each knows two
-			c.agreed("lb1")
+			c.agreed(0)
 			c.holder("lb1")
 			c.steady(10 * c.interval)
 		})

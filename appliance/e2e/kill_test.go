@@ -4,6 +4,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"example.org/ha/appliance/admin"
 )
@@ -33,9 +34,11 @@ func TestKillBeat(t *testing.T) {
 	if len(pids) < 2 {
 		t.Fatalf("the node runs as processes %v; want a child that beats", pids)
 	}
+	killed := time.Now()
 	must(t, n.Signal(syscall.SIGKILL, pids[1:]...))
-	c.status(n, "have started its beat process again", func(s admin.Status) bool {
-		return s.Beat.Restarts >= 1 && s.Beat.PID != pids[1] && s.Ready()
+	c.status(n, "have started its beat process again and be active", func(s admin.Status) bool {
+		return s.Beat.Restarts >= 1 && s.Beat.PID != pids[1] && s.Ready() &&
+			len(s.VIPs) == 1 && s.VIPs[0].Held && s.VIPs[0].Since.After(killed)
 	})
 	c.holder("lb1")
 	c.steady(5 * c.interval)
