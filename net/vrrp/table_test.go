@@ -179,6 +179,29 @@ func TestFaultOutlastsThePauseAfterAFailure(t *testing.T) {
 	expect(t, "recovered", r.Step(epoch, Recovered{}), "became fault -> backup: recovered")
 }
 
+// Addresses that cannot be added are tried again ever more rarely, until they
+// can.
+func TestPauseAfterAFailureGrows(t *testing.T) {
+	r := New(testConfig("10.99.0.1", 100))
+	r.Step(epoch, Start{})
+	for _, pause := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		now := r.Deadline()
+		r.Step(now, nil)
+		r.Step(now, AddressFailed{Reason: "x"})
+		r.Step(now, Released{})
+		expectState(t, r, Faulty)
+		expectDeadline(t, r, now.Add(pause*time.Second))
+		r.Step(r.Deadline(), nil)
+		expectState(t, r, Backup)
+	}
+	now := r.Deadline()
+	r.Step(now, nil)
+	r.Step(now, Acquired{})
+	r.Step(now, AddressLost{})
+	r.Step(now, AddressFailed{Reason: "x"})
+	expectDeadline(t, r, now.Add(time.Second))
+}
+
 // The startup delay counts once, and a reload keeps the state.
 func TestWaitAndReconfigure(t *testing.T) {
 	cfg := testConfig("10.99.0.1", 100)
