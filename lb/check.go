@@ -108,8 +108,8 @@ func (s Service) check(m *mistakes) {
 			m.add(d.key, "%v is not in 0s to %v", d.d, maxTimeout)
 		}
 	}
-	if s.PersistentMask < 0 || s.PersistentMask > 128 {
-		m.add("persistent_mask", "%d is not in 0 to 128", s.PersistentMask)
+	if s.PersistentMask < 0 || s.PersistentMask > 32 {
+		m.add("persistent_mask", "%d is not in 0 to 32", s.PersistentMask)
 	}
 	if !(s.Protect >= 0 && s.Protect <= 1) {
 		m.add("protect", "%v is not in 0 to 1", s.Protect)

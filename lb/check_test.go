@@ -38,7 +38,7 @@ func TestCheckNamesEveryMistake(t *testing.T) {
 		{"weight", func(c *Config, s *Service) { s.Servers[1].Weight = new(65536) }, `service[0].server[1].weight: 65536`},
 		{"udp proxy", func(c *Config, s *Service) { s.Protocol, s.SendProxy = "udp", true }, `service[0].send_proxy: `},
 		{"negative time", func(c *Config, s *Service) { s.IdleTimeout = -1 }, `service[0].idle_timeout: `},
-		{"mask", func(c *Config, s *Service) { s.PersistentMask = 129 }, `service[0].persistent_mask: `},
+		{"mask", func(c *Config, s *Service) { s.PersistentMask = 33 }, `service[0].persistent_mask: `},
 		{"protect", func(c *Config, s *Service) { s.Protect = 1.5 }, `service[0].protect: `},
 		{"quorum", func(c *Config, s *Service) { s.Quorum = -1 }, `service[0].quorum: `},
 		{"hysteresis", func(c *Config, s *Service) { s.Hysteresis = 1 }, `service[0].hysteresis: `},

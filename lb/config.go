@@ -41,8 +41,8 @@ type Service struct {
 	// Persistent sends a client to the server it had, until it has been gone this long. Default 0: off.
 	Persistent time.Duration `toml:"persistent"`
 
-	// PersistentMask is the length of the prefix by which clients count as one: 24 for a whole
-	// IPv4 /24. Default 0: the whole address.
+	// PersistentMask is the length of the IPv4 prefix by which clients count as one, as 24 for a
+	// whole /24; of an IPv6 address 96 bits more. Default 0: the whole address.
 	PersistentMask int `toml:"persistent_mask"`
 
 	// Sorry is where connections go when no real server is healthy. Default: they are refused.

@@ -145,7 +145,7 @@ func (b *Balancer) heard(now time.Time, became []health.Became) {
 			if ev.To == health.Up {
 				kind = ServerUp
 			}
-			b.tell(Change{At: now, Kind: kind, Service: seat.service.Name, Server: seat.member.address.String(),
+			b.tell(Change{At: now, Kind: kind, First: ev.From == health.Unknown, Service: seat.service.Name, Server: seat.member.address.String(),
 				Reason: ev.Reason, Healthy: seat.service.healthy(), Servers: len(seat.service.members)})
 			b.soon(now)
 		}

@@ -26,6 +26,7 @@ const (
 type Change struct {
 	At      time.Time  `json:"at"`
 	Kind    ChangeKind `json:"kind"`
+	First   bool       `json:"first,omitempty"` // of a server: its first verdict, no change of one
 	Service string     `json:"service"`
 	Server  string     `json:"server,omitempty"`
 	Reason  string     `json:"reason,omitempty"`
