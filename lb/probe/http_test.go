@@ -71,7 +71,7 @@ func TestHTTP(t *testing.T) {
 		{Config{Path: "/big", Expect: Expect{Body: "end"}}, "body does not contain"},
 	} {
 		tc.c.Kind = "http"
-		wantReason(t, fmt.Sprintf("%+v", tc.c), ask(t, tc.c, a, 2*time.Second), tc.want)
+		wantReason(t, fmt.Sprintf("%+v", tc.c), ask(t, tc.c, a, 5*time.Second), tc.want)
 	}
 }
 
@@ -92,7 +92,7 @@ func TestHTTPS(t *testing.T) {
 		{Config{Path: "/echo", Expect: Expect{Regexp: "sni=$"}}, ""}, // an address is no name
 	} {
 		tc.c.Kind = "https"
-		wantReason(t, fmt.Sprintf("%+v", tc.c), ask(t, tc.c, a, 2*time.Second), tc.want)
+		wantReason(t, fmt.Sprintf("%+v", tc.c), ask(t, tc.c, a, 5*time.Second), tc.want)
 	}
 	plain := listen(t, func(c net.Conn) { io.WriteString(c, "220 mail ready\r\n") })
 	wantReason(t, "no TLS", ask(t, Config{Kind: "https"}, plain, time.Second), "TLS "+plain.String()+": ")
@@ -134,7 +134,11 @@ func TestHTTPFromBrokenServers(t *testing.T) {
 		"silent": {func(c net.Conn) { io.Copy(io.Discard, c) }, "no answer in time"},
 	} {
 		a := listen(t, tc.serve)
-		wantReason(t, name, ask(t, Config{Kind: "http"}, a, 200*time.Millisecond), tc.want)
+		timeout := 5 * time.Second
+		if name == "silent" {
+			timeout = 100 * time.Millisecond
+		}
+		wantReason(t, name, ask(t, Config{Kind: "http"}, a, timeout), tc.want)
 	}
 }
 
@@ -156,8 +160,8 @@ events {} http { access_log off;
 	}
 	daemon(t, "getrlimit", nil, nginx, "-p", dir, "-c", filepath.Join(dir, "conf"), "-e", "stderr")
 	good := Config{Kind: "http", Path: "/healthz", Expect: Expect{Status: []int{200}, Body: "ok"}}
-	wantReason(t, "healthz", ask(t, good, a, 2*time.Second), "")
-	wantReason(t, "sick", ask(t, Config{Kind: "http", Path: "/sick"}, a, 2*time.Second), "status 503")
+	wantReason(t, "healthz", ask(t, good, a, 5*time.Second), "")
+	wantReason(t, "sick", ask(t, Config{Kind: "http", Path: "/sick"}, a, 5*time.Second), "status 503")
 }
 
 // daemon runs a program until the test ends and returns when it has said that it is ready.

@@ -138,7 +138,7 @@ func TestMySQLFromOtherServers(t *testing.T) {
 			a = listen(t, func(net.Conn) {})
 		}
 		tc.c.Kind = "mysql"
-		wantReason(t, name, ask(t, tc.c, a, time.Second), tc.want)
+		wantReason(t, name, ask(t, tc.c, a, 5*time.Second), tc.want)
 	}
 }
 

@@ -44,7 +44,7 @@ func TestRedis(t *testing.T) {
 		{"nobody", Config{}, free(t), "connection refused"},
 	} {
 		tc.c.Kind = "redis"
-		wantReason(t, tc.name, ask(t, tc.c, tc.target, 2*time.Second), tc.want)
+		wantReason(t, tc.name, ask(t, tc.c, tc.target, 5*time.Second), tc.want)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestRedisFromBrokenServers(t *testing.T) {
 			drain(c)
 			io.WriteString(c, reply)
 		})
-		wantReason(t, reply[:min(len(reply), 20)], ask(t, Config{Kind: "redis"}, a, time.Second), want)
+		wantReason(t, reply[:min(len(reply), 20)], ask(t, Config{Kind: "redis"}, a, 5*time.Second), want)
 	}
 }
 
