@@ -111,8 +111,15 @@ func newCluster(t *testing.T, seed uint64, n int, cond simnet.Conditions, shape 
 // start starts host i, or starts it again.
 func (c *cluster) start(i int) *peer {
 	c.t.Helper()
+	c.peers[i] = c.startAs(testName(i), i)
+	return c.peers[i]
+}
+
+// startAs starts a host of any name at address i, outside the list of peers.
+func (c *cluster) startAs(name string, i int) *peer {
+	c.t.Helper()
 	cfg := c.shape
-	cfg.Name = testName(i)
+	cfg.Name = name
 	c.boots++
 	binary.BigEndian.PutUint64(cfg.Boot[:], c.boots)
 	if cfg.Cluster == "" {
@@ -133,9 +140,8 @@ func (c *cluster) start(i int) *peer {
 		Core: core, net: c.net, addr: testAddr(i), alive: map[string]bool{}, left: map[string]bool{},
 		said: map[string]string{}, heard: map[string]time.Time{},
 	}
-	c.peers[i] = p
 	c.net.Start(p.addr, p)
-	c.at(c.upTo(cfg.Interval), p, Join{Addrs: c.seeds})
+	c.net.After(c.upTo(cfg.Interval), func() { c.do(p, Join{Addrs: c.seeds}) })
 	return p
 }
 
@@ -143,21 +149,11 @@ func (c *cluster) upTo(d time.Duration) time.Duration {
 	return time.Duration(c.net.Rand.Int64N(int64(d)))
 }
 
-// at makes an event happen after d, if the host still runs.
-func (c *cluster) at(d time.Duration, p *peer, ev Event) {
-	c.net.After(d, func() {
-		if c.runs(p) {
-			c.do(p, ev)
-		}
-	})
-}
-
+// do makes an event happen now.
 func (c *cluster) do(p *peer, ev Event) {
 	p.step(c.net.Now(), ev)
 	c.net.Poke(p.addr)
 }
-
-func (c *cluster) runs(p *peer) bool { return slices.Contains(c.peers, p) }
 
 func (c *cluster) kill(i int) {
 	c.net.Kill(testAddr(i))

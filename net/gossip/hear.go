@@ -199,6 +199,9 @@ func (c *Core) meet(h *host, a arrival) {
 // Elsewhere others have heard that it is suspect or lost, and only a higher
 // incarnation will convince them: h is told, so that it can say so.
 func (c *Core) revive(h *host, incarnation uint32, first bool) {
+	if first && !c.mesh && h.former != [16]byte{} && h.incarnation >= incarnation {
+		c.tell(h, Suspect) // others know of its former boot, under an incarnation that it has to exceed
+	}
 	switch {
 	case incarnation > h.incarnation && incarnation != 1<<32-1:
 		h.incarnation = incarnation
@@ -206,13 +209,8 @@ func (c *Core) revive(h *host, incarnation uint32, first bool) {
 			c.spread(h)
 		}
 		c.becomeAlive(h)
-	case h.mesh, c.mesh, h.state == Unheard:
+	case first, h.mesh, c.mesh, h.state == Unheard:
 		c.becomeAlive(h)
-	case first:
-		c.becomeAlive(h)
-		if h.incarnation > incarnation {
-			c.tell(h, Suspect)
-		}
 	case h.state != Alive && c.now.since(h.told) >= c.cfg.Interval:
 		h.told = c.now
 		c.send(h, 0, false, nil) // carries what is thought of it

@@ -243,9 +243,6 @@ func (c *Core) hearOfSelf(m member) {
 	if m.incarnation < c.self.incarnation || m.boot == c.cfg.Boot && m.state == Alive {
 		return
 	}
-	if m.boot != c.cfg.Boot && m.incarnation == c.self.incarnation && m.incarnation == 0 && m.state > Suspect {
-		return // a former boot that left before anyone doubted it
-	}
 	c.self.incarnation = m.incarnation + 1
 	c.counters.Refuted++
 	c.stale = true
