@@ -156,7 +156,7 @@ func (l *lan) keepalived(host, conf string) *keepalived {
 func (k *keepalived) family() (pids []int) {
 	pid := k.cmd.Process.Pid
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, f := range strings.Fields(string(children)) {
+	for f := range strings.FieldsSeq(string(children)) {
 		n, _ := strconv.Atoi(f)
 		pids = append(pids, n)
 	}

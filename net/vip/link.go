@@ -288,6 +288,8 @@ func (k *Kernel) addMacvlan(c Config) error {
 		k.forget(name)
 		k.sysctl("ipv4", c.Interface, "arp_ignore", "1")
 		k.sysctl("ipv4", c.Interface, "arp_filter", "1")
+		// Its own ARP requests must not say that a virtual address is at its MAC.
+		k.sysctl("ipv4", c.Interface, "arp_announce", "2")
 		k.sysctl("ipv4", name, "arp_ignore", "1")
 		k.sysctl("ipv4", name, "accept_local", "1")
 		k.sysctl("ipv6", name, "addr_gen_mode", "1") // no link-local address of its own
