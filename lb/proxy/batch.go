@@ -52,8 +52,15 @@ func (b *batch) receiving(names bool) []mmsghdr {
 
 // sameClient reports whether datagrams i and j, just received, have one sender.
 func (b *batch) sameClient(i, j int) bool {
-	b.names[i].len, b.names[j].len = b.heads[i].Namelen, b.heads[j].Namelen
-	return bytes.Equal(b.names[i].raw[:b.names[i].len], b.names[j].raw[:b.names[j].len])
+	x, y := b.nameOf(i), b.nameOf(j)
+	return bytes.Equal(x.raw[:x.len], y.raw[:y.len])
+}
+
+// nameOf is the sender of datagram i, just received.
+func (b *batch) nameOf(i int) sockaddr {
+	n := b.names[i]
+	n.len = b.heads[i].Namelen
+	return n
 }
 
 // send sends datagrams i to j on fd: to a name and with a control message, or on a connected socket
@@ -90,7 +97,6 @@ func (b *batch) send(fd int32, i, j int, to *sockaddr, control []byte) (sent int
 func (b *batch) sourceOf(i int, out *[controlBytes]byte) int {
 	got := int(b.heads[i].Controllen)
 	c := b.control[i][:min(got, controlBytes)]
-	b.names[i].len = b.heads[i].Namelen
 	if len(c) < unix.SizeofCmsghdr {
 		return 0
 	}

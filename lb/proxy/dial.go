@@ -44,7 +44,7 @@ func (w *worker) adopt(fd int32, from *sockaddr, s *service) {
 		w.end(c, true)
 		return
 	}
-	w.wheel.add(&c.timer, w.tick+s.options.Load().connectTimeout)
+	w.wheel.add(&c.timer, w.tick+s.options.Load().firstTimeout())
 	w.dial(c, first)
 }
 
@@ -148,7 +148,7 @@ func (w *worker) connectFailed(c *conn, err syscall.Errno) {
 	*h = half{eof: eof, readable: readable}
 	c.half[serverSide] = half{writable: true, nodelay: true}
 	w.wheel.remove(&c.timer)
-	w.wheel.add(&c.timer, w.tick+c.service.options.Load().connectTimeout)
+	w.wheel.add(&c.timer, w.tick+c.service.options.Load().firstTimeout())
 	w.dial(c, first)
 	w.blocks.put(first)
 }

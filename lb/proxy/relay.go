@@ -102,7 +102,6 @@ func (w *worker) copy(c *conn, d int) bool {
 	} else {
 		h.full++
 	}
-	c.server.traffic[w.index].bytes[d].Add(uint64(n))
 	return w.write(c, d, w.buffer[:n])
 }
 
@@ -133,6 +132,7 @@ func (w *worker) write(c *conn, d int, b []byte) bool {
 		w.end(c, true)
 		return false
 	}
+	c.server.traffic[w.index].bytes[d].Add(uint64(n))
 	if n < len(b) {
 		w.hold(h, b[n:])
 		w.watchRoom(c, d)
@@ -197,7 +197,6 @@ func (w *worker) splice(c *conn, d int) bool {
 		h.full = bulkAfter + 4
 	}
 	h.pipe.bytes = n
-	c.server.traffic[w.index].bytes[d].Add(uint64(n))
 	return w.drainPipe(c, d)
 }
 
@@ -215,6 +214,7 @@ func (w *worker) drainPipe(c *conn, d int) bool {
 			return false
 		default:
 			h.pipe.bytes -= n
+			c.server.traffic[w.index].bytes[d].Add(uint64(n))
 		}
 	}
 	if h.full < bulkAfter {
@@ -253,8 +253,8 @@ func (w *worker) passEnd(c *conn, d int) bool {
 	shutdownWrite(c.fd[1-d])
 	if !c.inactive {
 		c.inactive = true
-		c.server.active.Add(-1)
 		c.server.inactive.Add(1)
+		c.server.active.Add(-1)
 	}
 	return true
 }

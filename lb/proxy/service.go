@@ -46,6 +46,10 @@ type options struct {
 	cutDown        bool
 }
 
+// firstTimeout is when a new connection is first looked at. An idle timeout below the connect
+// timeout bounds the handshake, too.
+func (o *options) firstTimeout() int64 { return min(o.connectTimeout, o.idleTimeout) }
+
 // A server is one real server of one service.
 type server struct {
 	addr netip.AddrPort

@@ -132,8 +132,8 @@ func (w *worker) newFlow(key flowKey, i int, tried []*server) *flow {
 		fl := &flow{key: key, fd: -1, listener: key.listener, service: s, server: sv, remember: known}
 		err := w.connectFlow(fl)
 		if err == 0 {
-			fl.client = w.udp.batch.names[i]
 			fl.sourceN = w.udp.batch.sourceOf(i, &fl.source)
+			fl.client = w.udp.batch.nameOf(i)
 			return fl
 		}
 		w.flowFailed(fl, err)
