@@ -61,10 +61,7 @@ func (s *weightedRoundRobin) Update(servers []pool.RealServer) {
 	case s.pass > s.top || s.pass == 0:
 		s.pass = s.top
 	case s.step > 1:
-		s.pass = s.pass/s.step*s.step + 1
-		if s.pass > s.top {
-			s.pass = s.top
-		}
+		s.pass = min(s.pass/s.step*s.step+1, s.top)
 	}
 }
 
