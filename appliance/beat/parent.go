@@ -140,6 +140,9 @@ func (p *Parent) live(ctx context.Context) error {
 	cmd := exec.Command(p.exe, p.args...)
 	cmd.Args[0] = "ha"
 	cmd.Stderr = os.Stderr
+	// The signals by which the runtime interrupts a goroutine would wake the
+	// loop a hundred times a second for nothing.
+	cmd.Env = append(os.Environ(), "GODEBUG=asyncpreemptoff=1")
 	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3
 	err = cmd.Start()
 	theirs.Close() // or its death would not end the pipe

@@ -59,6 +59,10 @@ const (
 	// its share of the Go scheduler (its P) while it sleeps, so this bounds
 	// how long the rest of the process can wait for it.
 	realtimeSleep = 100 * time.Millisecond
+
+	// yieldEvery is how often a realtime loop lets the Go scheduler have its
+	// thread, if it asks.
+	yieldEvery = 100 * time.Millisecond
 )
 
 // What a goroutine that wants the loop's attention must know about it.
@@ -79,9 +83,10 @@ type Loop struct {
 	late    lateness
 	grant   atomic.Pointer[grant]
 
-	polls  [maxFDs + 1]unix.PollFd
-	drain  [8]byte
-	rounds atomic.Uint64
+	polls   [maxFDs + 1]unix.PollFd
+	drain   [8]byte
+	yielded time.Time // when the Go scheduler was last listened to
+	rounds  atomic.Uint64
 }
 
 // NewLoop makes a loop. It starts nothing.
@@ -238,8 +243,11 @@ func (l *Loop) sleep(n int, now, due time.Time) syscall.Errno {
 		if due.IsZero() || due.Sub(now) > realtimeSleep {
 			ts = unix.NsecToTimespec(int64(realtimeSleep))
 		}
-		_, _, errno = syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.polls[0])), uintptr(n),
-			uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+		deaf := now.Sub(l.yielded) < yieldEvery
+		if !deaf {
+			l.yielded = now
+		}
+		errno = pinnedPoll(&l.polls[0], n, &ts, deaf)
 	} else {
 		_, _, errno = syscall.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&l.polls[0])), uintptr(n),
 			uintptr(unsafe.Pointer(timeout)), 0, 0, 0)
