@@ -297,3 +297,44 @@ func TestTakeoverOfAllVRIDs(t *testing.T) {
 		t.Errorf("the last of 255 addresses took %v", at)
 	}
 }
+
+// With real heartbeats below: the planned handover has no hole, since the new
+// holder announces before the old one lets go, and a crash is noticed.
+func TestGossipMovesAnAddress(t *testing.T) {
+	l := newLAN(t, "h1", "h2")
+	const ip = "10.98.0.100"
+	vip := func(priority uint8) Config {
+		return Config{Name: "web", VRID: 51, Addresses: prefixes(ip+"/24", "fd98::100/64"), Interface: "eth0",
+			Priority: priority, Interval: 20 * time.Millisecond}
+	}
+	e1, e2 := l.events("h1"), l.events("h2")
+	one := l.speaker("h1", vip(200))
+	one.becomes("active")
+	two := l.speaker("h2", vip(100))
+	two.becomes("backup")
+	l.until(e1, "h1 holds it", func() bool { return l.holds("h1", ip) && l.holds("h1", "fd98::100") })
+	l.until(nil, "h2 knows that h1 is active", func() bool { return two.status()[0].Active == "h1" })
+	l.until(nil, "h1 has gone to backup", func() bool {
+		one.say("resign web")
+		return one.status()[0].State == "backup"
+	})
+	resigned := one.status()[0].Since
+	took := two.becomes("active").Time
+	t.Logf("h2 was active %v before h1 had let go", resigned.Sub(took))
+	if took.After(resigned) {
+		t.Errorf("h1 let go %v before h2 was active", took.Sub(resigned))
+	}
+	l.until(e2, "h2 holds it", func() bool { return l.holds("h2", ip) && l.holds("h2", "fd98::100") })
+	l.until(e1, "h1 lets go", func() bool { return !l.holds("h1", ip) && !l.holds("h1", "fd98::100") })
+	if st := one.status()[0]; st.Active != "h2" || st.ActiveAddr != netip.MustParseAddr("10.98.0.2") {
+		t.Errorf("h1 says that %q at %v is active, want h2 at 10.98.0.2", st.Active, st.ActiveAddr)
+	}
+	l.ip("br", "link", "set", "h2-eth0", "down")
+	died := time.Now()
+	two.kill()
+	t.Logf("h1 was active %v after h2 died (activeDown 64ms)", one.becomes("active").Time.Sub(died))
+	one.stop()
+	if l.holds("h1", ip) {
+		t.Error("h1 has stopped and still holds the address")
+	}
+}

@@ -33,7 +33,7 @@ type Kernel struct {
 	handle *netlink.Handle
 
 	mu      sync.Mutex
-	devices map[string]*device // shared with the watch, which forgets what has changed
+	devices map[string]*device // the mover's; the watch marks what has changed
 }
 
 // A device is what is needed of an interface to speak through it.
@@ -41,6 +41,7 @@ type device struct {
 	index  int
 	mac    [6]byte
 	router bool      // it forwards IPv6
+	stale  bool      // it has changed since it was looked at
 	arp    *arp.Conn // nil until used
 	ndp    *ndp.Conn
 }
@@ -175,7 +176,11 @@ func (k *Kernel) device(name string) (*device, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if d := k.devices[name]; d != nil {
-		return d, nil
+		if !d.stale {
+			return d, nil
+		}
+		d.close() // here and not in forget: only the mover knows that it is not in use
+		delete(k.devices, name)
 	}
 	l, err := k.handle.LinkByName(name)
 	if err != nil {
@@ -198,8 +203,7 @@ func (k *Kernel) forget(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if d := k.devices[name]; d != nil {
-		d.close()
-		delete(k.devices, name)
+		d.stale = true
 	}
 }
 

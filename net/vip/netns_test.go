@@ -3,6 +3,7 @@ package vip
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"example.org/ha/net/gossip"
 	"example.org/ha/net/heartbeat"
 )
 
@@ -35,6 +37,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// hostVar names the host of a speaker that has a heartbeat; its address is
+// 10.98.0.N for host "hN".
+const hostVar = "VIP_TEST_HOST"
+
+func gossipNode(host string, loop *heartbeat.Loop, log *slog.Logger) (*heartbeat.Node, error) {
+	keys, err := gossip.ParseKeys([]byte(base64.StdEncoding.EncodeToString(make([]byte, 32))))
+	if err != nil {
+		return nil, err
+	}
+	cfg := heartbeat.Config{
+		Name: "test", Bind: netip.MustParseAddrPort("10.98.0." + host[1:] + ":7946"),
+		Join: []string{"10.98.0.1:7946", "10.98.0.2:7946"}, KeyFile: "given", Interval: 20 * time.Millisecond,
+	}
+	return heartbeat.NewNode(cfg, host, keys, loop, log)
+}
+
 // speakerMain runs one Speaker. Lines on standard input are commands; lines on
 // standard output are the changes of state and the answers.
 func speakerMain(text string) error {
@@ -51,13 +69,22 @@ func speakerMain(text string) error {
 	if err != nil {
 		return err
 	}
-	s, err := NewSpeaker("host", cfgs, nil, loop, link, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var rider Rider
+	if host := os.Getenv(hostVar); host != "" {
+		node, err := gossipNode(host, loop, log)
+		if err != nil {
+			return err
+		}
+		rider = node.Join(gossip.Adverts)
+		go node.Run(ctx)
+	}
+	s, err := NewSpeaker(os.Getenv(hostVar), cfgs, rider, loop, link, log)
 	if err != nil {
 		return err
 	}
 	loop.Add(s)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	go loop.Run(ctx)
 	ran := make(chan error, 1)
 	go func() { ran <- s.Run(ctx) }()
@@ -250,6 +277,9 @@ func (l *lan) speaker(host string, cfgs ...Config) *process {
 	}
 	p := &process{t: l.t, host: host, cmd: exec.Command("ip", "netns", "exec", l.prefix+host, exe), log: new(strings.Builder)}
 	p.cmd.Env = append(os.Environ(), speakerVar+"="+string(text))
+	if cfgs[0].Carrier != carrierVRRP {
+		p.cmd.Env = append(p.cmd.Env, hostVar+"="+host)
+	}
 	p.cmd.Stderr = p.log
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		l.t.Fatal(err)

@@ -75,6 +75,7 @@ type Speaker struct {
 	deadline  time.Time
 	now       time.Time // of this Wake
 	stale     bool      // the snapshot does not say what is
+	later     []Config  // a configuration that waits for instances to stop
 	stopping  bool
 	stopped   bool
 	hear      func(*peer, *vrrp.Advertisement) // s.hearGossip, bound once
@@ -176,6 +177,9 @@ func (s *Speaker) Wake(now time.Time) {
 	}
 	s.takeDones()
 	s.takeMail()
+	if s.later != nil && len(s.legs)+len(s.later) <= 2*maxInstances {
+		s.take(configure{s.later})
+	}
 	s.expire()
 	if s.gossip != nil {
 		s.gossip.flush(s.legs)
@@ -210,6 +214,11 @@ func (s *Speaker) takeMail() {
 func (s *Speaker) take(m any) {
 	switch m := m.(type) {
 	case configure:
+		// The mover's queue has room for twice as many legs as there can be.
+		if s.later = nil; len(s.legs)+len(m.cfgs) > 2*maxInstances {
+			s.later = m.cfgs
+			return
+		}
 		s.configure(m.cfgs)
 	case wellbeing:
 		if m.health == (health{}) {

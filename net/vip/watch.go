@@ -36,6 +36,9 @@ type census struct {
 	addrs []addressState
 }
 
+// maxWatchFailures in a row are no overflow but a broken socket.
+const maxWatchFailures = 10
+
 // watch follows the kernel's notifications. When it was too slow for them it
 // takes a census again, so nothing is missed for good.
 func (k *Kernel) watch(ctx context.Context, out chan<- any) error {
@@ -50,7 +53,7 @@ func (k *Kernel) watch(ctx context.Context, out chan<- any) error {
 	if err := k.census(ctx, out); err != nil {
 		return err
 	}
-	for {
+	for failures := 0; ; {
 		msgs, from, err := sock.Receive()
 		switch {
 		case ctx.Err() != nil:
@@ -58,6 +61,9 @@ func (k *Kernel) watch(ctx context.Context, out chan<- any) error {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 			continue
 		case err != nil:
+			if failures++; failures > maxWatchFailures {
+				return fmt.Errorf("vip: watch interfaces: %w", err)
+			}
 			k.log.Warn("vip watch lost notifications, looking again", "err", err)
 			if err := k.census(ctx, out); err != nil {
 				return err
@@ -66,6 +72,7 @@ func (k *Kernel) watch(ctx context.Context, out chan<- any) error {
 		case from.Pid != nl.PidKernel:
 			continue
 		}
+		failures = 0
 		for _, m := range msgs {
 			if ev := k.parse(m); ev != nil {
 				select {
