@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,6 +150,27 @@ func (c *cluster) upTo(d time.Duration) time.Duration {
 	return time.Duration(c.net.Rand.Int64N(int64(d)))
 }
 
+// newFormedCluster starts n hosts that know each other, as if they had run for long.
+func newFormedCluster(t *testing.T, seed uint64, n int, cond simnet.Conditions, shape Config) *cluster {
+	t.Helper()
+	c := newCluster(t, seed, n, cond, shape)
+	for _, p := range c.peers {
+		p.begin(c.net.Now())
+		p.hungryUntil = 0
+		for j, q := range c.peers {
+			if p == q {
+				continue
+			}
+			h := p.add([]byte(q.cfg.Name), testAddr(j), q.cfg.Boot)
+			h.state, h.since = Alive, p.now
+			p.alive[h.name] = true
+		}
+		p.mesh = n <= defaultMesh
+		p.changed = true
+	}
+	return c
+}
+
 // do makes an event happen now.
 func (c *cluster) do(p *peer, ev Event) {
 	p.step(c.net.Now(), ev)
@@ -199,11 +221,12 @@ func (c *cluster) census() string {
 	for _, p := range c.living() {
 		counts[len(p.alive)]++
 	}
-	s := fmt.Sprintf("%d run;", len(c.living()))
+	var s strings.Builder
+	fmt.Fprintf(&s, "%d run;", len(c.living()))
 	for _, n := range slices.Sorted(maps.Keys(counts)) {
-		s += fmt.Sprintf(" %d×%d alive", counts[n], n)
+		fmt.Fprintf(&s, " %d×%d alive", counts[n], n)
 	}
-	return s
+	return s.String()
 }
 
 // losses is what all hosts together lost since the start.

@@ -156,8 +156,8 @@ type Core struct {
 	suspects    int
 	judged      int // hosts whose silence means something
 	mesh        bool
-	changed     bool    // the counts and mesh may be wrong, at most until the next tick
-	learnt      instant // when a host was last added
+	changed     bool // the counts and mesh may be wrong, at most until the next tick
+	hungryUntil instant
 	left        bool
 
 	nextTick instant
@@ -171,6 +171,7 @@ type Core struct {
 	errands  []errand
 	fresh    []news
 	rotation int
+	cursor   string // the last host in the part of the table that was asked for
 	shouts   [keptShouts]shouted
 	shoutSeq uint64
 
@@ -234,6 +235,7 @@ func New(cfg Config) (*Core, error) {
 		cfg: cfg, ring: ring, size: 1, mesh: true, stale: true,
 		names:  make(map[string]*host),
 		self:   &host{name: cfg.Name, boot: cfg.Boot, state: Alive},
+		cursor: cfg.Name, // everyone begins elsewhere
 		opened: make([]byte, 0, MaxPacket), answers: maxAnswers,
 	}
 	c.selfCookie, c.epochCookie = c.drawCookie(), c.drawCookie()
@@ -301,7 +303,7 @@ func (c *Core) begin(now time.Time) {
 	if c.epoch.IsZero() {
 		c.epoch = now
 		c.nextTick = instant(time.Second)
-		c.learnt = instant(time.Second)
+		c.hungryUntil = c.nextTick.add(scale(c.cfg.Interval, hungryFor))
 	}
 	c.now = max(c.now, instant(now.Sub(c.epoch)+time.Second))
 	c.effects = c.effects[:0]

@@ -157,30 +157,20 @@ func (c *Core) accept(h *host, a arrival) {
 	if h.state == Departed {
 		return
 	}
+	after, hungry := a.after()
 	switch {
 	case a.flags&flagAnswer != 0 && c.mesh:
 		c.beat(h, 0, nil)
+	case hungry && !c.mesh && (first || a.flags&(flagAnswer|flagPing) != 0):
+		c.sendTable(h, after)
 	case a.flags&(flagAnswer|flagPing) != 0:
-		c.send(h, 0, a.flags&flagHungry != 0, nil)
+		c.send(h, 0, nil)
 	}
 	if first {
 		c.catchUp(h)
-		c.welcome(h, a.flags)
 	}
 	c.report(h)
 }
-
-// welcome tells a new host in a large cluster of as many others as is cheap.
-func (c *Core) welcome(h *host, flags byte) {
-	if c.mesh || flags&flagHungry == 0 {
-		return
-	}
-	for range welcomes {
-		c.send(h, 0, true, nil)
-	}
-}
-
-const welcomes = 3 // datagrams, each about 20 hosts
 
 // meet takes another boot of h as its present one.
 func (c *Core) meet(h *host, a arrival) {
@@ -213,12 +203,13 @@ func (c *Core) revive(h *host, incarnation uint32, first bool) {
 		c.becomeAlive(h)
 	case h.state != Alive && c.now.since(h.told) >= c.cfg.Interval:
 		h.told = c.now
-		c.send(h, 0, false, nil) // carries what is thought of it
+		c.send(h, 0, nil) // carries what is thought of it
 	}
 }
 
 // unfold reads the sections of an accepted beat.
 func (c *Core) unfold(h *host, p []byte) {
+	table := false
 	for len(p) > 0 {
 		var kind byte
 		var body []byte
@@ -233,6 +224,11 @@ func (c *Core) unfold(h *host, p []byte) {
 		case secMember:
 			m, _ := parseMember(body)
 			c.hearMember(m)
+			if table && c.hungry() {
+				c.cursor = string(m.name)
+			}
+		case secTable:
+			table = true
 		case secWord:
 			w, _ := parseWord(body)
 			c.hearWord(w)

@@ -97,7 +97,7 @@ func (c *Core) add(name []byte, addr netip.AddrPort, boot [16]byte) *host {
 	i, _ := slices.BinarySearchFunc(c.hosts, h.name, compareName)
 	c.hosts = slices.Insert(c.hosts, i, h)
 	c.names[h.name] = h
-	c.learnt = c.now
+	c.feed()
 	return h
 }
 
@@ -179,7 +179,7 @@ func (c *Core) becomeMesh(mesh bool) {
 			c.becomeAlive(h)
 		}
 		if h.lives() && h.knows() {
-			c.send(h, 0, false, nil)
+			c.send(h, 0, nil)
 		}
 	}
 }

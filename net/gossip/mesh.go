@@ -61,7 +61,7 @@ func (c *Core) sweep() {
 			continue
 		}
 		c.counters.Probes++
-		c.send(h, flagPing, false, nil)
+		c.send(h, flagPing, nil)
 		if len(special)+secHead+1+len(h.name) < MaxPacket/2 {
 			special = appendAsk(special, h.name)
 		}
@@ -90,7 +90,7 @@ func (c *Core) ask(about *host, questions []byte) {
 			continue
 		}
 		c.counters.Asked++
-		c.send(w, 0, false, questions)
+		c.send(w, 0, questions)
 		if found++; found == witnesses {
 			return
 		}
@@ -146,7 +146,7 @@ func (c *Core) hearAsk(from *host, name []byte) {
 	fresh := h.last != 0 && age < c.cfg.Interval
 	if h.last != 0 && (fresh || h.mesh && age < scale(h.usual(), c.cfg.Lost)) {
 		c.special = appendAnswer(c.special[:0], age, h.name)
-		c.send(from, 0, false, c.special)
+		c.send(from, 0, c.special)
 		if fresh {
 			return
 		}
@@ -156,7 +156,7 @@ func (c *Core) hearAsk(from *host, name []byte) {
 	}
 	c.errands = append(c.errands, errand{from: from, about: h, at: c.now})
 	c.counters.Probes++
-	c.send(h, flagPing, false, nil)
+	c.send(h, flagPing, nil)
 }
 
 // report does the errands that wait for a word of h.
@@ -171,7 +171,7 @@ func (c *Core) report(h *host) {
 		c.errands = c.errands[:len(c.errands)-1]
 		if !e.from.gone {
 			c.special = appendAnswer(c.special[:0], 0, h.name)
-			c.send(e.from, 0, false, c.special)
+			c.send(e.from, 0, c.special)
 		}
 	}
 }

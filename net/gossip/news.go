@@ -81,14 +81,31 @@ func (c *Core) gather(p []byte, space int, turn bool) []byte {
 	return p
 }
 
-// fill appends old words as far as there is room.
-func (c *Core) fill(p []byte, space int) []byte {
+// fill appends the part of the table that begins after a name, as far as there is room.
+func (c *Core) fill(p []byte, space int, after []byte) []byte {
 	limit := len(p) + space
-	c.rotation = c.cfg.Rand.IntN(len(c.hosts) + 1) // or all would tell of the same ones at once
-	for range len(c.hosts) + 1 {
-		n := len(p)
-		if p = c.appendTurn(p, limit); len(p) == n && limit-n < 64 {
+	if len(c.hosts) == 0 || space < 2*secHead {
+		return p
+	}
+	p = appendHead(p, secTable, 0)
+	start, found := slices.BinarySearchFunc(c.hosts, string(after), compareName)
+	if found {
+		start++
+	}
+	for i := range c.hosts {
+		h := c.hosts[(start+i)%len(c.hosts)]
+		if !h.lives() {
+			continue
+		}
+		q := c.appendMember(p, h)
+		if len(q) > limit {
 			break
+		}
+		p = q
+		for i := range h.says {
+			if q := c.appendWord(p, h, &h.says[i]); len(q) <= limit {
+				p = q
+			}
 		}
 	}
 	return p
@@ -269,7 +286,18 @@ func (c *Core) hearWord(w word) {
 	c.deliver(h, w.topic, s.body, false)
 }
 
-// hungry reports whether this host probably knows too few others.
-func (c *Core) hungry() bool {
-	return c.now.since(c.learnt) < scale(c.cfg.Interval, 10)
+// hungry reports whether this host probably knows too few others: it started a
+// moment ago, or it did and still learns. News of a single host makes nobody hungry.
+func (c *Core) hungry() bool { return c.now < c.hungryUntil }
+
+// feed notes that there was something to learn.
+func (c *Core) feed() {
+	if c.hungry() {
+		c.hungryUntil = c.now.add(scale(c.cfg.Interval, hungryFor+len(c.hosts)/hungryShare))
+	}
 }
+
+const (
+	hungryFor   = 10 // intervals without anything new
+	hungryShare = 16 // and one more for that many hosts, so that the whole table comes round
+)

@@ -32,8 +32,11 @@ func (c *Core) probe() {
 	c.conclude()
 	if h := c.prober.choose(c); h != nil {
 		c.counters.Probes++
-		c.send(h, flagPing, false, nil)
+		c.send(h, flagPing, nil)
 		c.prober.out = append(c.prober.out, probe{host: h, sent: c.now})
+	}
+	if c.hungry() && !c.mesh {
+		c.pull()
 	}
 	c.doubt()
 	c.reach()
@@ -42,6 +45,20 @@ func (c *Core) probe() {
 		return e.from.gone || e.about.gone || c.now.since(e.at) > patience
 	})
 }
+
+// pull asks for parts of the table where there is no need for a handshake.
+func (c *Core) pull() {
+	asked := 0
+	for range 20 {
+		h := c.hosts[c.cfg.Rand.IntN(len(c.hosts))]
+		if h.state == Alive && h.knows() && asked < pulls {
+			asked++
+			c.send(h, flagPing, nil)
+		}
+	}
+}
+
+const pulls = 2
 
 // conclude looks after the pings that are out.
 func (c *Core) conclude() {
@@ -55,10 +72,10 @@ func (c *Core) conclude() {
 			if h.state == Alive {
 				c.becomeSuspect(h)
 			}
-			c.send(h, flagPing, false, nil) // carries the suspicion: a chance to refute
+			c.send(h, flagPing, nil) // carries the suspicion: a chance to refute
 		default:
 			c.counters.Probes++
-			c.send(h, flagPing, false, nil)
+			c.send(h, flagPing, nil)
 			c.special = appendAsk(c.special[:0], h.name)
 			c.ask(h, c.special)
 			kept = append(kept, p)
@@ -129,7 +146,7 @@ func (c *Core) doubt() {
 			asked++
 			h.checks++
 			c.counters.Probes++
-			c.send(h, flagPing, false, nil)
+			c.send(h, flagPing, nil)
 		}
 	}
 }
@@ -148,7 +165,7 @@ func (c *Core) reach() {
 		if c.mesh && !c.cold(h) {
 			return // the beat to everyone reaches it
 		}
-		c.send(h, flagPing, false, nil)
+		c.send(h, flagPing, nil)
 		return
 	}
 }

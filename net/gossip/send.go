@@ -11,6 +11,7 @@ const (
 	answersPerTick = 64  // hellos answered in an interval
 	maxAnswers     = 256 // after a quiet time
 	newsRoom       = 300 // bytes of the last datagram of a beat that are kept for news
+	gossipRoom     = 600 // bytes of news beside a part of the table
 	helloRoom      = 900 // size of a hello while probing: its answer brings news of that size
 	leaveTo        = 64  // hosts that are told of a leave directly
 )
@@ -107,11 +108,11 @@ func (c *Core) beat(h *host, flags byte, extra []byte) {
 	if c.stale {
 		c.build()
 	}
-	if c.hungry() {
-		flags |= flagHungry
-	}
 	for i := 1; i < len(c.templates); i++ {
 		s := c.draft(i, flags, h.cookie, h.theirs)
+		if i == len(c.templates)-1 && extra == nil {
+			c.beg(s)
+		}
 		if i == len(c.templates)-1 && len(extra) <= room(s, MaxPacket) {
 			s.Packet = append(s.Packet, extra...)
 		}
@@ -124,28 +125,41 @@ func (c *Core) beat(h *host, flags byte, extra []byte) {
 }
 
 // send says the least: that this host lives; what is special to h; what is thought
-// of h, if it is in doubt; and, while probing, news. With fill it is as much of
-// that as fits.
-func (c *Core) send(h *host, flags byte, fill bool, special []byte) {
+// of h, if it is in doubt; and, while probing, news.
+func (c *Core) send(h *host, flags byte, special []byte) {
 	if !h.knows() {
 		c.greet(h, flags)
 		return
 	}
-	if c.hungry() {
-		flags |= flagHungry
-	}
+	c.post(c.compose(h, flags, special, MaxPacket), h.addr)
+}
+
+// sendTable is send, filled up with the part of the table that was asked for.
+func (c *Core) sendTable(h *host, after []byte) {
+	s := c.compose(h, 0, nil, gossipRoom)
+	s.Packet = c.fill(s.Packet, room(s, MaxPacket), after)
+	c.post(s, h.addr)
+}
+
+func (c *Core) compose(h *host, flags byte, special []byte, news int) *Send {
 	s := c.draft(0, flags, h.cookie, h.theirs)
+	c.beg(s)
 	s.Packet = append(s.Packet, special...)
 	if h.state == Suspect || h.state == Dead {
 		s.Packet = c.appendMember(s.Packet, h)
 	}
 	if !c.mesh {
-		s.Packet = c.gather(s.Packet, room(s, MaxPacket), true)
-		if fill {
-			s.Packet = c.fill(s.Packet, room(s, MaxPacket))
-		}
+		s.Packet = c.gather(s.Packet, min(room(s, MaxPacket), news), true)
 	}
-	c.post(s, h.addr)
+	return s
+}
+
+// beg asks for a part of the receiver's table, if this host is new.
+func (c *Core) beg(s *Send) {
+	if c.hungry() {
+		s.Packet[headerLen] |= flagHungry
+		s.Packet = appendAfter(s.Packet, c.cursor)
+	}
 }
 
 // tell makes h hear what is thought of it, with the least state that it will refute.
@@ -172,10 +186,8 @@ func (c *Core) greet(h *host, flags byte) {
 }
 
 func (c *Core) sendHello(to netip.AddrPort, cookie uint64, flags byte) {
-	if c.hungry() {
-		flags |= flagHungry
-	}
 	s := c.draft(0, flags, cookie, 0)
+	c.beg(s)
 	pad(s, c.helloSize())
 	c.post(s, to)
 }
@@ -191,15 +203,19 @@ func (c *Core) answer(a arrival, cookie uint64) {
 	}
 	c.answers--
 	c.counters.Answered++
-	flags := byte(flagAnswer)
-	if c.hungry() {
-		flags |= flagHungry
-	}
-	s := c.draft(0, flags, cookie, a.cookie)
+	s := c.draft(0, flagAnswer, cookie, a.cookie)
 	if !c.mesh {
-		s.Packet = c.gather(s.Packet, room(s, a.size), true)
-		if a.flags&flagHungry != 0 {
-			s.Packet = c.fill(s.Packet, room(s, a.size))
+		if room(s, a.size) > 200 {
+			c.beg(s)
+		}
+		after, ok := a.after()
+		news := MaxPacket
+		if ok {
+			news = gossipRoom / 2
+		}
+		s.Packet = c.gather(s.Packet, min(room(s, a.size), news), true)
+		if ok {
+			s.Packet = c.fill(s.Packet, room(s, a.size), after)
 		}
 	}
 	c.post(s, a.from)
@@ -259,7 +275,7 @@ func (c *Core) hello() {
 }
 
 func (c *Core) livesAt(a netip.AddrPort) bool {
-	return slices.ContainsFunc(c.hosts, func(h *host) bool { return h.addr == a && h.lives() && h.met })
+	return slices.ContainsFunc(c.hosts, func(h *host) bool { return h.addr == a && h.lives() })
 }
 
 // say replaces what this host says under a topic.

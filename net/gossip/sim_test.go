@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -120,10 +121,19 @@ func (c *cluster) measure(t *testing.T, took, window time.Duration, most float64
 	}
 }
 
+var long = flag.Bool("long", false, "also simulate how a thousand hosts find each other")
+
+// A thousand hosts that know each other: load, accuracy, a word to all, a death. How
+// they find each other costs a minute of CPU and is simulated with -long.
 func TestThousandHosts(t *testing.T) {
 	forSeeds(t, 1, func(t *testing.T, seed uint64) {
 		const n = 1000
-		c := newCluster(t, seed, n, simnet.Conditions{Loss: 0.05, Delay: 200 * time.Microsecond, Jitter: 5 * time.Millisecond}, Config{})
+		cond := simnet.Conditions{Loss: 0.05, Delay: 200 * time.Microsecond, Jitter: 5 * time.Millisecond}
+		start := newFormedCluster
+		if *long {
+			start = newCluster
+		}
+		c := start(t, seed, n, cond, Config{})
 		took := c.settle(30 * time.Second)
 		c.measure(t, took, 2*time.Second, 5)
 		c.do(c.peers[7], Say{Topic: Summary, Body: []byte("busy")})

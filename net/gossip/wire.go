@@ -36,6 +36,8 @@ import (
 //	ask      name                                              do you hear it?
 //	answer   age (4, microseconds), name                       it was heard so long ago
 //	pad      anything
+//	after    name, or nothing: tell of the hosts that follow it in the order of names
+//	table    nothing: the member sections that follow answer an after, in order
 //
 // A name is preceded by its length (1 byte). An address is its length (4 or 16),
 // the bytes and the port (2). Kinds and flags that are not known are passed over.
@@ -54,7 +56,7 @@ const (
 	flagTick               // a regular beat
 	flagPing               // answer at once
 	flagAnswer             // answers a hello
-	flagHungry             // the sender is new: tell it of many hosts
+	flagHungry             // the sender is new: there is an after section
 )
 
 const (
@@ -66,6 +68,8 @@ const (
 	secAsk    = 6
 	secAnswer = 7
 	secPad    = 8
+	secAfter  = 9
+	secTable  = 10
 
 	secHead = 3 // kind and length
 )
@@ -163,8 +167,11 @@ func validSection(kind byte, p []byte) bool {
 		return len(p) >= 5 && len(p)-5 <= MaxBody
 	case secShout:
 		return len(p) >= 1 && len(p)-1 <= MaxBody
-	case secLeave:
+	case secLeave, secTable:
 		return len(p) == 0
+	case secAfter:
+		_, rest, ok := cutName(p)
+		return len(p) == 0 || ok && len(rest) == 0
 	case secMember:
 		_, ok := parseMember(p)
 		return ok
@@ -279,6 +286,26 @@ func appendSaid(p []byte, topic Topic, version uint32, body []byte) []byte {
 func appendShout(p []byte, topic Topic, body []byte) []byte {
 	p = append(appendHead(p, secShout, 1+len(body)), byte(topic))
 	return append(p, body...)
+}
+
+func appendAfter(p []byte, name string) []byte {
+	if name == "" {
+		return appendHead(p, secAfter, 0)
+	}
+	return appendName(appendHead(p, secAfter, 1+len(name)), name)
+}
+
+// after is the name in the after section of b, if there is one.
+func (b beat) after() (name []byte, ok bool) {
+	for p := b.sections; len(p) > 0; {
+		var kind byte
+		var body []byte
+		if kind, body, p, _ = cutSection(p); kind == secAfter {
+			name, _, _ = cutName(body)
+			return name, true
+		}
+	}
+	return nil, false
 }
 
 func appendAsk(p []byte, name string) []byte {
