@@ -17,7 +17,7 @@ import (
 // and whose addresses are names in a set. Nothing runs by itself: the test is
 // the loop, the mover and the watch of all of them.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	now   time.Time
 	hosts []*host
 	beat  time.Duration
@@ -125,7 +125,7 @@ func (m *memoryLink) Remove(c Config) error {
 
 func (m *memoryLink) Announce(Config) error { m.announced++; return nil }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	return &world{t: t, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), beat: 100 * time.Millisecond}
 }
 

@@ -203,6 +203,8 @@ func TestInteropWithKeepalived(t *testing.T) {
 		t.Run(d.name+"/ours-first", func(t *testing.T) { t.Parallel(); oursFirst(t, d) })
 		t.Run(d.name+"/theirs-first", func(t *testing.T) { t.Parallel(); theirsFirst(t, d) })
 	}
+	t.Run("v3/nopreempt", func(t *testing.T) { t.Parallel(); noPreempt(t, dialects()[0]) })
+	t.Run("v3/other-addresses", func(t *testing.T) { t.Parallel(); otherAddresses(t, dialects()[0]) })
 	t.Run("v3/equal", func(t *testing.T) { t.Parallel(); equalPriorities(t, dialects()[0]) })
 }
 
@@ -333,5 +335,43 @@ func equalPriorities(t *testing.T, d dialect) {
 	l.ip("br", "link", "set", "a-eth0", "type", "bridge_slave", "isolated", "off")
 	ours.becomes("backup")
 	l.until(ea, "we let go", func() bool { return !l.holds("a", d.ip) })
+	l.oneHolder(d.ip, "a", "b")
+}
+
+// noPreempt: a keepalived of higher priority that does not preempt leaves the
+// address with us, as long as it hears us.
+func noPreempt(t *testing.T, d dialect) {
+	l := newLAN(t, "a", "b")
+	eb := l.events("b")
+	ours := l.speaker("a", d.mine(100))
+	ours.becomes("active")
+	d.instance = "nopreempt"
+	ka := l.keepalived("b", d.config(150))
+	ka.becomes(eb, "BACKUP")
+	sent := ours.status()[0].Sent
+	l.until(nil, "ten more adverts", func() bool { return ours.status()[0].Sent > sent+10 })
+	if ka.logs("Entering MASTER STATE") || l.oneHolder(d.ip, "a", "b") != "a" {
+		t.Errorf("keepalived took the address:\n%s", ka.out.String())
+	}
+	ours.stop()
+	ka.becomes(eb, "MASTER")
+}
+
+// otherAddresses: keepalived has one address more. We follow it and say so,
+// instead of making a second holder.
+func otherAddresses(t *testing.T, d dialect) {
+	l := newLAN(t, "a", "b")
+	eb := l.events("b")
+	d.vips += "\n 10.98.0.101/24 dev eth0"
+	ka := l.keepalived("b", d.config(150))
+	ka.becomes(eb, "MASTER")
+	ours := l.speaker("a", d.mine(100))
+	ours.becomes("backup")
+	l.until(nil, "ten adverts heard", func() bool { return ours.status()[0].Heard > 10 })
+	st := ours.status()[0]
+	if st.State != "backup" || len(st.Warnings) == 0 || st.Active != "10.98.0.2" {
+		t.Errorf("status %+v, want backup behind 10.98.0.2 with a warning", st)
+	}
+	l.until(eb, "one holder", func() bool { return l.holds("b", d.ip) })
 	l.oneHolder(d.ip, "a", "b")
 }
