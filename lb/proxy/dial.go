@@ -126,8 +126,7 @@ func (w *worker) established(c *conn) {
 
 // failed takes c off a server it could not be connected to.
 func (w *worker) failed(c *conn, err syscall.Errno) {
-	c.server.connectErrors.Add(1)
-	w.report(c.service, c.server, err)
+	w.blame(c.service, c.server, err)
 	c.tried[c.attempts] = c.server
 	c.attempts++
 	w.leaveServer(c)

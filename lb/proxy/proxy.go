@@ -82,7 +82,7 @@ func (f *Forwarder) prepare() error {
 	if len(f.workers) > 0 {
 		return nil
 	}
-	n := runtime.GOMAXPROCS(0)
+	n := min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) // another Forwarder's Run may have raised the latter
 	limit := max((raiseFileLimit()-spareFDs)/2/n, 16)
 	for i := range n {
 		w, err := newWorker(f, i, limit)
@@ -126,9 +126,8 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		return err
 	}
 	// Workers nap without giving up their processor slot: there must be as many left for the rest.
-	slots := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(slots + len(f.workers))
-	defer runtime.GOMAXPROCS(slots)
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + len(f.workers))
+	defer func() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - len(f.workers)) }()
 	var wg sync.WaitGroup
 	for _, w := range f.workers {
 		wg.Go(w.run)
@@ -186,6 +185,7 @@ func (f *Forwarder) Stats() []ServiceStats {
 type Limits struct {
 	AcceptPauses     uint64 // listeners left alone for want of descriptors
 	IdleEnded        uint64 // connections ended by the idle timeout
+	LocalErrors      uint64 // connection attempts that failed for want of our own descriptors, ports or memory
 	DatagramsDropped uint64 // too many flows, or no room in a socket
 	PassiveDropped   uint64 // connect failures nobody took from Passive
 }
@@ -198,6 +198,7 @@ func (f *Forwarder) Limits() Limits {
 	for _, w := range f.workers {
 		l.AcceptPauses += w.acceptPauses.Load()
 		l.IdleEnded += w.idleEnded.Load()
+		l.LocalErrors += w.localErrors.Load()
 		l.DatagramsDropped += w.udp.dropped.Load()
 	}
 	return l

@@ -196,8 +196,7 @@ func (w *worker) flowEvent(i, gen int32) {
 }
 
 func (w *worker) flowFailed(fl *flow, err syscall.Errno) {
-	fl.server.connectErrors.Add(1)
-	w.report(fl.service, fl.server, err)
+	w.blame(fl.service, fl.server, err)
 	w.dropFlow(fl)
 }
 

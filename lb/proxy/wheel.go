@@ -48,6 +48,7 @@ func (w *wheel) remove(t *timer) {
 
 // expired unlinks and returns one timer due at now, or nil when there is none left.
 func (w *wheel) expired(now int64) *timer {
+	w.now = max(w.now, now-wheelSlots) // one round sees every slot, however long the sleep
 	for w.now < now {
 		i := (w.now + 1) % wheelSlots
 		if w.used[i/64]&(1<<(i%64)) != 0 {

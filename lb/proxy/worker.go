@@ -40,6 +40,7 @@ type worker struct {
 
 	acceptPauses atomic.Uint64
 	idleEnded    atomic.Uint64
+	localErrors  atomic.Uint64
 
 	mu    sync.Mutex
 	inbox []order
@@ -321,7 +322,14 @@ func (w *worker) stop() {
 	w.closeFDs()
 }
 
-func (w *worker) report(s *service, v *server, err syscall.Errno) {
+// blame counts a failed attempt and reports it, unless the fault is ours.
+func (w *worker) blame(s *service, v *server, err syscall.Errno) {
+	switch err {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EAGAIN:
+		w.localErrors.Add(1)
+		return
+	}
+	v.connectErrors.Add(1)
 	if v.isSorry {
 		return
 	}
