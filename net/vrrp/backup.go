@@ -5,10 +5,6 @@ import (
 	"time"
 )
 
-// maxGraces bounds how often in a row a Backup forgives itself for being late:
-// on a host that is always late somebody must take over all the same.
-const maxGraces = 3
-
 // watch is what a router knows of the active one.
 type watch struct {
 	active   netip.Addr    // source of its last advertisement
@@ -16,7 +12,8 @@ type watch struct {
 	downAt   time.Time     // Active_Down_Timer
 	priority uint8         // of its last advertisement
 	prompt   string        // why downAt is to be obeyed even if it comes late
-	graces   int           // times downAt was late and forgiven
+	lookAt   time.Time     // when to look whether this host is awake to hear; see attend
+	forgiven time.Duration // of the silence, because this host stood still meanwhile
 
 	// tolerated is when PreemptDelay began: the first advertisement of lower
 	// priority.
@@ -26,9 +23,34 @@ type watch struct {
 }
 
 // rest restarts the timer for an active router that was heard, or may be there.
-func (w *watch) rest(downAt time.Time) {
-	w.downAt, w.prompt, w.graces, w.preempts = downAt, "", 0, false
+func (w *watch) rest(now time.Time, down time.Duration) {
+	w.downAt, w.prompt, w.preempts = now.Add(down), "", false
+	w.lookAt, w.forgiven = now.Add(w.interval*3/2), 0
 	w.tolerated = time.Time{}
+}
+
+// attend takes from the silence the time this host was not awake to hear. While
+// an advertisement is overdue it looks twice in an interval; a look that comes
+// late by more than a quarter of an interval says that the host stood still, as a
+// virtual machine does when its processor is taken: then the active router may
+// have stood still with it, and has as long again to speak, at least an interval.
+// What is forgiven of one silence is bounded: on a host that is always late
+// somebody must take over all the same.
+func (w *watch) attend(now time.Time, down time.Duration) {
+	look := earliest(w.lookAt, w.downAt)
+	if !due(look, now) {
+		return
+	}
+	w.lookAt = now.Add(w.interval / 2)
+	late := now.Sub(look)
+	if late <= w.interval/4 || w.prompt != "" || w.preempts || w.forgiven >= 3*down {
+		return
+	}
+	w.forgiven += min(late, down)
+	w.downAt = w.downAt.Add(late)
+	if least := now.Add(w.interval); w.downAt.Before(least) {
+		w.downAt = least
+	}
 }
 
 func (r *Router) skew() time.Duration {
@@ -46,7 +68,7 @@ func (r *Router) follow(e Heard) {
 		r.watch.interval = e.Interval
 	}
 	if r.state == Backup {
-		r.watch.rest(r.now.Add(r.activeDown()))
+		r.watch.rest(r.now, r.activeDown())
 	}
 }
 
@@ -122,16 +144,13 @@ func (r *Router) expireInBackup() {
 	if due(r.handover.releaseAt, r.now) {
 		r.handover.releaseAt = time.Time{}
 	}
+	r.watch.attend(r.now, r.activeDown())
 	if !due(r.watch.downAt, r.now) {
 		return
 	}
-	late := r.now.Sub(r.watch.downAt)
 	switch w := &r.watch; {
 	case w.prompt != "":
 		r.becomeActive(w.prompt)
-	case late > r.activeDown()/2 && w.graces < maxGraces:
-		w.graces++
-		w.downAt = r.now.Add(2*w.interval + r.skew())
 	case w.preempts:
 		r.becomeActive("priority is higher than the active router's")
 	case w.active.IsValid():

@@ -29,8 +29,8 @@
 //
 // # Beyond the RFC
 //
-//   - A host that was late itself distrusts its own timers. A Backup whose
-//     activeDown comes late by more than half waits again, for two intervals; an
+//   - A host that was late itself distrusts its own timers. A Backup does
+//     not count as silence the time in which it was not scheduled to hear; an
 //     Active that stood still for longer than its own activeDown yields to
 //     whoever advertises meanwhile, and goes on if nobody does.
 //   - An Active that resigns keeps the addresses until it hears its successor;

@@ -147,7 +147,7 @@ func (r *Router) expire() {
 func (r *Router) Deadline() time.Time {
 	switch r.state {
 	case Backup:
-		return earliest(r.watch.downAt, r.handover.releaseAt)
+		return earliest(r.watch.downAt, r.watch.lookAt, r.handover.releaseAt)
 	case Active:
 		return earliest(r.rule.advertAt, r.rule.trainAt, r.rule.quietAt)
 	case Resigning:
@@ -282,7 +282,7 @@ func (r *Router) becomeInitialize(why string) {
 
 func (r *Router) becomeBackup(why string) {
 	r.become(Backup, why)
-	r.watch.rest(r.now.Add(r.activeDown()))
+	r.watch.rest(r.now, r.activeDown())
 }
 
 // becomeActive sends the advertisement first: of all that happens at takeover it

@@ -164,7 +164,7 @@ func TestResigningFallsSilentForItsSuccessor(t *testing.T) {
 func TestFaultOutlastsThePauseAfterAFailure(t *testing.T) {
 	r := New(testConfig("10.99.0.1", 100))
 	r.Step(epoch, Start{})
-	r.Step(r.Deadline(), nil)
+	r.Step(expiry(r), nil)
 	r.Step(ms(400), AddressFailed{Reason: "x"})
 	expectState(t, r, Faulty)
 	expectDeadline(t, r, ms(1400))
@@ -185,16 +185,16 @@ func TestPauseAfterAFailureGrows(t *testing.T) {
 	r := New(testConfig("10.99.0.1", 100))
 	r.Step(epoch, Start{})
 	for _, pause := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-		now := r.Deadline()
+		now := expiry(r)
 		r.Step(now, nil)
 		r.Step(now, AddressFailed{Reason: "x"})
 		r.Step(now, Released{})
 		expectState(t, r, Faulty)
 		expectDeadline(t, r, now.Add(pause*time.Second))
-		r.Step(r.Deadline(), nil)
+		r.Step(expiry(r), nil)
 		expectState(t, r, Backup)
 	}
-	now := r.Deadline()
+	now := expiry(r)
 	r.Step(now, nil)
 	r.Step(now, Acquired{})
 	r.Step(now, AddressLost{})
@@ -226,30 +226,60 @@ func TestWaitAndReconfigure(t *testing.T) {
 	expect(t, "added", a.Step(ms(3), Acquired{}), "announce, advertise priority 120 announced")
 }
 
-// A Backup on a host that is always late takes over in the end.
-func TestLatenessIsForgivenThreeTimes(t *testing.T) {
-	r := inBackup(testConfig("10.99.0.1", 100))
-	for i := range maxGraces {
-		now := r.Deadline().Add(181 * time.Millisecond)
-		expect(t, fmt.Sprintf("late %d", i), r.Step(now, nil), "")
-		expectDeadline(t, r, now.Add(260937500))
+// The time in which a Backup stood still is no silence of the active router.
+func TestStandstillIsNotSilence(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		from, to  float64 // of the standstill, ms after the last advertisement
+		takesOver float64
+	}{
+		{"awake", 0, 0, 360.9375},
+		{"asleep between two advertisements", 10, 90, 360.9375},
+		{"a little late", 150, 174, 360.9375},
+		{"asleep early", 20, 340, 550.9375},           // the look at 150 came 190 late
+		{"asleep over the end", 200, 5000, 5160.9375}, // the look at 200
+		{"asleep at the very end", 360.5, 400, 500},   // one interval at least
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := inBackup(testConfig("10.99.0.1", 100))
+			for r.State() == Backup {
+				now := r.Deadline()
+				if asleep := ms(c.from).Before(now) || ms(c.from).Equal(now); asleep && now.Before(ms(c.to)) {
+					now = ms(c.to)
+				}
+				r.Step(now, nil)
+				if r.State() == Active && !now.Equal(ms(c.takesOver)) {
+					t.Errorf("takes over at %v, want %v", now.Sub(epoch), ms(c.takesOver).Sub(epoch))
+				}
+			}
+		})
 	}
-	r.Step(r.Deadline().Add(time.Second), nil)
-	expectState(t, r, Active)
+}
 
-	r = inBackup(testConfig("10.99.0.1", 100))
-	r.Step(r.Deadline().Add(180*time.Millisecond), nil)
-	expectState(t, r, Active)
+// A Backup on a host that is always late takes over in the end.
+func TestForgivenessIsBounded(t *testing.T) {
+	r := inBackup(testConfig("10.99.0.1", 100))
+	now := epoch
+	for steps := 0; r.State() == Backup; steps++ {
+		now = r.Deadline().Add(30 * time.Millisecond)
+		r.Step(now, nil)
+		if steps > 100 {
+			t.Fatal("still waits after", now.Sub(epoch))
+		}
+	}
+	if took := now.Sub(epoch); took < 400*time.Millisecond || took > 5*time.Second {
+		t.Errorf("took over after %v", took)
+	}
 }
 
 func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	cfg := testConfig("10.99.0.1", 100)
 	r := inActive(cfg)
 	for range 10 {
-		r.Step(r.Deadline(), nil)
+		r.Step(expiry(r), nil)
 	}
 	if n := testing.AllocsPerRun(1000, func() {
-		if effs := r.Step(r.Deadline(), nil); len(effs) != 1 {
+		if effs := r.Step(expiry(r), nil); len(effs) != 1 {
 			t.Fatalf("active: %s", showAll(effs))
 		}
 	}); n != 0 {
