@@ -74,6 +74,10 @@ func (s *Speaker) work(j job) {
 	switch j.kind {
 	case adding:
 		if err = s.link.Add(j.cfg); err == nil {
+			// The first announcement goes with the addresses: once they are
+			// reported, our advertisement says Announced and the host before
+			// us lets go. If it fails, the train that follows repeats it.
+			_ = s.link.Announce(j.cfg)
 			if rest, some := without(j.old, j.cfg); some {
 				err = s.link.Remove(rest)
 			}
