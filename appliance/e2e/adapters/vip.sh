@@ -9,7 +9,7 @@
 CARRIER=${CARRIER:-gossip}
 HA_BIN=${HA_BIN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)/bin/ha}
 
-adapter_name() { echo "ha $("$HA_BIN" version 2>/dev/null | head -1), carrier $CARRIER"; }
+adapter_name() { echo "$("$HA_BIN" version 2>/dev/null | head -1), carrier $CARRIER"; }
 
 ha_ip() { if [ "$FAM" = 6 ]; then echo "fd99::$1"; else echo "$NET4.$1"; fi; }
 ha_bind() { if [ "$FAM" = 6 ]; then echo "[fd99::$1]:7946"; else echo "$NET4.$1:7946"; fi; }
