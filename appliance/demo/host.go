@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"example.org/ha/appliance"
@@ -69,12 +70,12 @@ listen = "none"
 
 func (h *host) config() string {
 	c := h.cluster
-	servers := ""
+	var servers strings.Builder
 	for _, w := range c.webs {
-		servers += fmt.Sprintf("  [[lb.service.server]]\n  address = %q\n", w.addr)
+		fmt.Fprintf(&servers, "  [[lb.service.server]]\n  address = %q\n", w.addr)
 	}
 	return fmt.Sprintf(hostConfig, h.name, h.bind(), c.hosts[0].bind(), c.hosts[1].bind(), c.dir,
-		c.Address.Addr(), h.priority(), h.service(), servers)
+		c.Address.Addr(), h.priority(), h.service(), servers.String())
 }
 
 func (h *host) alive() bool { return h.port != nil }
@@ -166,14 +167,15 @@ func (h *host) status() string {
 		return "dead"
 	}
 	s := h.appliance.Status()
-	line := fmt.Sprintf("%d of 3 web servers up", h.healthy())
+	var line strings.Builder
+	fmt.Fprintf(&line, "%d of 3 web servers up", h.healthy())
 	for _, v := range s.VIPs {
-		line += fmt.Sprintf(", %s %s for %v, priority %d", v.Name, v.State, time.Since(v.Since).Round(time.Second), v.Priority)
+		fmt.Fprintf(&line, ", %s %s for %v, priority %d", v.Name, v.State, time.Since(v.Since).Round(time.Second), v.Priority)
 	}
 	for _, o := range s.Hosts {
 		if o.Name != h.name {
-			line += fmt.Sprintf(", %s %s", o.Name, o.State)
+			fmt.Fprintf(&line, ", %s %s", o.Name, o.State)
 		}
 	}
-	return line
+	return line.String()
 }

@@ -58,7 +58,7 @@ func (p *Ping) send(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	to := &net.IPAddr{IP: p.dst.AsSlice()}
-	for n := uint64(0); n < maxProbes; n++ {
+	for n := range uint64(maxProbes) {
 		p.mu.Lock()
 		p.probes = append(p.probes, probe{sent: time.Now()})
 		p.mu.Unlock()
