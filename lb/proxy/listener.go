@@ -30,11 +30,18 @@ type endpoint struct {
 
 func (e endpoint) String() string { return e.protocol.String() + " " + e.addr.String() }
 
-// bind opens the sockets of e, bound but not yet listening.
+// bind opens the sockets of e, bound but not yet listening. Sockets that share a port would share it
+// with those of another process of ours too, and clients between the two; so the first bind is one
+// that shares with nobody.
 func bind(e endpoint, workers int) (*listener, error) {
+	alone, err := bindOne(e, false)
+	if err != nil {
+		return nil, fmt.Errorf("bind %s: %w", e, err)
+	}
+	closeFD(alone)
 	l := &listener{endpoint: e}
 	for range workers {
-		fd, err := bindOne(e)
+		fd, err := bindOne(e, true)
 		if err != nil {
 			l.close()
 			return nil, fmt.Errorf("bind %s: %w", e, err)
@@ -44,7 +51,7 @@ func bind(e endpoint, workers int) (*listener, error) {
 	return l, nil
 }
 
-func bindOne(e endpoint) (int32, error) {
+func bindOne(e endpoint, shared bool) (int32, error) {
 	to := newSockaddr(e.addr)
 	kind := unix.SOCK_STREAM
 	if e.protocol == pool.UDP {
@@ -55,7 +62,13 @@ func bindOne(e endpoint) (int32, error) {
 		return -1, errno
 	}
 	type option struct{ level, name, value int }
-	options := []option{{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1}, {unix.SOL_SOCKET, unix.SO_REUSEPORT, 1}}
+	var options []option
+	if shared {
+		options = append(options, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1})
+	}
+	if shared || e.protocol == pool.TCP { // for TCP it forgives TIME-WAIT only, for UDP it shares
+		options = append(options, option{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1})
+	}
 	if to.family() == unix.AF_INET6 {
 		options = append(options, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1}, option{unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1})
 	} else {

@@ -473,3 +473,16 @@ server { listen %[2]s proxy_protocol; location / { return 200 "$proxy_protocol_a
 		t.Errorf("nginx saw %q, %v, want %q", b, err, want)
 	}
 }
+
+// Two forwarders would share a port silently, and clients would be split between them.
+func TestAddressOfAnotherForwarderIsRefused(t *testing.T) {
+	for _, p := range []pool.Protocol{pool.TCP, pool.UDP} {
+		v := web(named(t, "a"))
+		v.Protocol = p
+		start(t, v)
+		err := New(slog.New(slog.DiscardHandler)).Apply(pool.Table{Services: []pool.VirtualService{v}})
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("%v: second forwarder on %v: %v, want address in use", p, v.Listen, err)
+		}
+	}
+}
