@@ -115,6 +115,10 @@ func (r *Rider) Changed() <-chan struct{} { return r.changed }
 // to be shouted. For the loop's thread only.
 func (r *Rider) Interval() time.Duration { return r.node.core.Pace() }
 
+// Address is the one the node beats from; it is unspecified if that is left to
+// the kernel.
+func (r *Rider) Address() netip.Addr { return r.node.Bound().Addr() }
+
 // Take returns what was heard since the last Take. When nothing was, it
 // returns an empty Inbox without looking further.
 func (r *Rider) Take() Inbox {

@@ -19,7 +19,8 @@ import (
 // as well when it changes (takeover, resignation), because a change cannot wait
 // for the next beat, and each time if the beats are slower than its interval.
 //
-//	body  := version (1)  count  backup*  beat
+//	body  := version (1)  length  address  count  backup*  beat
+//	address := the sender's own, 0, 4 or 16 bytes: breaks ties of equal priority
 //	backup := VRID  priority          a router that could take over; priority 0: in fault
 //	beat  := what vrrp.AppendBeat writes
 const (
@@ -33,41 +34,58 @@ var errBody = errors.New("vip: parse body: malformed")
 type backup struct{ vrid, priority uint8 }
 
 // appendBody appends as many ads as fit, and says how many those were.
-func appendBody(b []byte, backups []backup, ads []vrrp.Advertisement) ([]byte, int) {
+func appendBody(b []byte, own netip.Addr, backups []backup, ads []vrrp.Advertisement) ([]byte, int) {
 	end := len(b) + maxBody
-	b = append(b, bodyVersion, byte(len(backups)))
+	b = append(b, bodyVersion)
+	switch {
+	case own.Is4():
+		a := own.As4()
+		b = append(append(b, byte(len(a))), a[:]...)
+	case own.Is6():
+		a := own.As16()
+		b = append(append(b, byte(len(a))), a[:]...)
+	default:
+		b = append(b, 0)
+	}
+	b = append(b, byte(len(backups)))
 	for _, c := range backups {
 		b = append(b, c.vrid, c.priority)
 	}
 	return vrrp.AppendBeat(b, ads, end-len(b))
 }
 
-// parseBody appends to backups and ads what a body says; after an error both
-// are as they were.
-func parseBody(body []byte, backups []backup, ads []vrrp.Advertisement) ([]backup, []vrrp.Advertisement, error) {
+// parseBody reads the sender's address, and appends to backups and ads what a
+// body says; after an error both are as they were.
+func parseBody(body []byte, backups []backup, ads []vrrp.Advertisement) (netip.Addr, []backup, []vrrp.Advertisement, error) {
+	var own netip.Addr
 	if len(body) < 2 {
-		return backups, ads, errBody
+		return own, backups, ads, errBody
 	}
 	if body[0] != bodyVersion {
-		return backups, ads, vrrp.UnknownVersion
+		return own, backups, ads, vrrp.UnknownVersion
 	}
-	n, rest := int(body[1]), body[2:]
+	size, rest := int(body[1]), body[2:]
+	if size != 0 && size != 4 && size != 16 || len(rest) < size+1 {
+		return own, backups, ads, errBody
+	}
+	own, _ = netip.AddrFromSlice(rest[:size]) // none if it says none
+	n, rest := int(rest[size]), rest[size+1:]
 	if len(rest) < 2*n {
-		return backups, ads, errBody
+		return netip.Addr{}, backups, ads, errBody
 	}
 	all, err := vrrp.ParseBeat(rest[2*n:], ads)
 	if err != nil {
-		return backups, ads, err
+		return netip.Addr{}, backups, ads, err
 	}
 	for p := rest[:2*n]; len(p) > 0; p = p[2:] {
 		backups = append(backups, backup{p[0], p[1]})
 	}
-	return backups, all, nil
+	return own.Unmap(), backups, all, nil
 }
 
-// identity is the address a host goes by on the gossip carrier: ten bytes of
-// its name, so that of equal priorities the name that sorts last wins, and six
-// of a hash, so that long names stay apart. It is never an IPv4-mapped address
+// identity is what a host goes by on the gossip carrier in place of an address:
+// ten bytes of its name, so that of equal priorities and addresses the name that
+// sorts last wins, and six of a hash, so that long names stay apart. It is never an IPv4-mapped address
 // because a name does not begin with a zero byte.
 func identity(name string) netip.Addr {
 	var a [16]byte
@@ -86,7 +104,8 @@ func identity(name string) netip.Addr {
 type peer struct {
 	name    string
 	id      netip.Addr
-	addr    netip.Addr
+	addr    netip.Addr // as we see it
+	rank    netip.Addr // as it says, to all alike
 	alive   bool
 	beats   uint64
 	said    *byte // the body parsed last: rider bodies are never written again
@@ -110,7 +129,8 @@ type gossipCarrier struct {
 	rider Rider
 	self  string
 	id    netip.Addr
-	peers []*peer // sorted by name
+	own   netip.Addr // our address, as we say it
+	peers []*peer    // sorted by name
 
 	backups []backup
 	ads     []vrrp.Advertisement // what we say in every beat, in the order of the wire
@@ -121,7 +141,13 @@ type gossipCarrier struct {
 }
 
 func newGossipCarrier(host string, rider Rider) *gossipCarrier {
-	return &gossipCarrier{rider: rider, self: host, id: identity(host), body: make([]byte, 0, maxBody), dirty: true}
+	g := &gossipCarrier{rider: rider, self: host, id: identity(host), body: make([]byte, 0, maxBody), dirty: true}
+	if r, ok := rider.(interface{ Address() netip.Addr }); ok {
+		if a := r.Address(); a.IsValid() && !a.IsUnspecified() {
+			g.own = a.Unmap().WithZone("")
+		}
+	}
+	return g
 }
 
 // covers says that beats alone carry an advertisement of that interval.
@@ -175,12 +201,13 @@ func (g *gossipCarrier) take(hear func(p *peer, a *vrrp.Advertisement), reject f
 		}
 		p := g.peer(s.From)
 		p.addr = s.Addr.Addr()
-		_, ads, err := parseBody(s.Body, nil, g.heard[:0])
+		rank, _, ads, err := parseBody(s.Body, nil, g.heard[:0])
 		g.heard = ads[:0]
 		if err != nil {
 			reject(p, err)
 			continue
 		}
+		p.rank = rank
 		for i := range ads {
 			hear(p, &ads[i])
 		}
@@ -199,7 +226,7 @@ func (g *gossipCarrier) host(h *heartbeat.HostState, hear func(p *peer, a *vrrp.
 		var err error
 		p.backups, p.ads = p.backups[:0], p.ads[:0]
 		if len(h.Said) > 0 {
-			p.backups, p.ads, err = parseBody(h.Said, p.backups, p.ads)
+			p.rank, p.backups, p.ads, err = parseBody(h.Said, p.backups, p.ads)
 		}
 		if err != nil {
 			reject(p, err)
@@ -238,7 +265,9 @@ func (g *gossipCarrier) successor(vrids []uint8, name string) *peer {
 		for _, v := range vrids {
 			least = min(least, p.priority(v))
 		}
-		if least > 0 && least >= most { // of equal ones the last name, as the routers decide
+		// Of equal ones the highest address, and then the last name, as the
+		// routers decide.
+		if least > most || least > 0 && least == most && p.rank.Compare(best.rank) >= 0 {
 			best, most = p, least
 		}
 	}
@@ -278,7 +307,7 @@ func (g *gossipCarrier) flush(legs []*leg) {
 	slices.SortFunc(g.loud, wireOrder)
 	for rest := g.loud; len(rest) > 0; {
 		var n int
-		g.body, n = appendBody(g.body[:0], nil, rest)
+		g.body, n = appendBody(g.body[:0], g.own, nil, rest)
 		g.rider.Shout(g.body)
 		rest = rest[n:]
 	}
@@ -300,7 +329,7 @@ func (g *gossipCarrier) say(legs []*leg) {
 	}
 	slices.SortFunc(g.ads, wireOrder)
 	var n int
-	g.body, n = appendBody(g.body[:0], g.backups, g.ads)
+	g.body, n = appendBody(g.body[:0], g.own, g.backups, g.ads)
 	g.rider.Say(g.body)
 	for _, l := range legs {
 		if !l.wire() && l.speaks {

@@ -28,17 +28,18 @@ func TestIdentitiesDifferAndOrderByName(t *testing.T) {
 }
 
 func FuzzParseBody(f *testing.F) {
-	body, _ := appendBody(nil, []backup{{51, 100}, {52, 0}}, []vrrp.Advertisement{
+	body, _ := appendBody(nil, netip.MustParseAddr("10.0.0.1"), []backup{{51, 100}, {52, 0}}, []vrrp.Advertisement{
 		{Version: 3, Beat: true, VRID: 53, Priority: 200, Interval: 10 * time.Millisecond, Announced: true},
 		{Version: 3, Beat: true, VRID: 54, Interval: 10 * time.Millisecond, Successor: identity("b")},
 	})
 	f.Add(body)
 	f.Add(body[:7])
-	f.Add([]byte{1, 255})
+	f.Add([]byte{1, 0, 255})
+	f.Add([]byte{1, 16, 255})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		had := []backup{{9, 9}}
-		backups, ads, err := parseBody(body, had, nil)
+		own, backups, ads, err := parseBody(body, had, nil)
 		if err != nil {
 			if len(backups) != 1 || len(ads) != 0 {
 				t.Fatalf("refused, and yet %d backups and %d ads", len(backups), len(ads))
@@ -48,12 +49,12 @@ func FuzzParseBody(f *testing.F) {
 		if len(backups)-1+len(ads) > len(body) {
 			t.Fatalf("%d bytes gave %d backups and %d ads", len(body), len(backups), len(ads))
 		}
-		again, n := appendBody(nil, backups[1:], ads)
+		again, n := appendBody(nil, own, backups[1:], ads)
 		if n < len(ads) {
 			return // a body of another limit
 		}
-		b2, a2, err := parseBody(again, had, nil)
-		if err != nil || !slices.Equal(b2, backups) || len(a2) != len(ads) {
+		o2, b2, a2, err := parseBody(again, had, nil)
+		if err != nil || o2 != own || !slices.Equal(b2, backups) || len(a2) != len(ads) {
 			t.Fatalf("written again it is %v, %d ads, error %v", b2, len(a2), err)
 		}
 		for i := range ads {
@@ -69,15 +70,15 @@ func TestBodyHoldsWhatFits(t *testing.T) {
 	for v := 1; v <= 255; v++ { // an interval each: no shared header
 		ads = append(ads, vrrp.Advertisement{Version: 3, Beat: true, VRID: uint8(v), Priority: 1, Interval: time.Duration(v) * time.Millisecond})
 	}
-	body, n := appendBody(nil, nil, ads)
+	body, n := appendBody(nil, netip.Addr{}, nil, ads)
 	if n == 0 || n == 255 || len(body) > maxBody {
 		t.Fatalf("%d ads in %d bytes", n, len(body))
 	}
-	_, got, err := parseBody(body, nil, nil)
+	_, _, got, err := parseBody(body, nil, nil)
 	if err != nil || len(got) != n {
 		t.Errorf("read %d of %d ads: %v", len(got), n, err)
 	}
-	if second, m := appendBody(nil, nil, ads[n:]); m == 0 || bytes.Equal(second, body) {
+	if second, m := appendBody(nil, netip.Addr{}, nil, ads[n:]); m == 0 || bytes.Equal(second, body) {
 		t.Errorf("the rest gave %d ads", m)
 	}
 }

@@ -22,6 +22,8 @@ type world struct {
 	hosts []*host
 	beat  time.Duration
 	next  time.Time
+	// unaddressed hosts leave their address to the kernel and do not know it.
+	unaddressed bool
 }
 
 type host struct {
@@ -46,6 +48,13 @@ type memoryRider struct {
 
 func (r *memoryRider) Interval() time.Duration { return r.h.w.beat }
 func (r *memoryRider) Say(body []byte)         { r.said = slices.Clone(body) }
+
+func (r *memoryRider) Address() netip.Addr {
+	if r.h.w.unaddressed {
+		return netip.IPv4Unspecified()
+	}
+	return r.h.addr().Addr()
+}
 
 func (r *memoryRider) Shout(body []byte) {
 	r.shouts++

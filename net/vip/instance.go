@@ -227,8 +227,17 @@ func (s *Speaker) newInstance(key string, cfgs []Config) *instance {
 		i.vrids = append(i.vrids, c.VRID)
 	}
 	i.local = s.localOf(i)
-	i.router = vrrp.New(cfgs[0].router(i.local))
+	i.router = vrrp.New(s.routerOf(i))
 	return i
+}
+
+// routerOf is the configuration of the router of i.
+func (s *Speaker) routerOf(i *instance) vrrp.Config {
+	c := i.legs[0].cfg.router(i.local)
+	if !i.wire() {
+		c.Rank = s.gossip.own
+	}
+	return c
 }
 
 // localOf is the address by which the routers of others know ours.
@@ -266,7 +275,7 @@ func (s *Speaker) reconfigure(i *instance, cfgs []Config) {
 	n := slices.Index(i.legs, first)
 	i.legs[0], i.legs[n] = i.legs[n], i.legs[0]
 	s.log.Info("vip reconfigured", "vip", first.cfg.Name, "vrid", first.cfg.VRID)
-	s.step(i, vrrp.Reconfigure{Config: first.cfg.router(i.local)})
+	s.step(i, vrrp.Reconfigure{Config: s.routerOf(i)})
 	i.priority = first.cfg.Priority
 	if moved {
 		// The router sees a change of addresses of the first leg only; this
@@ -402,7 +411,7 @@ func (s *Speaker) advertise(i *instance, a *vrrp.Advertisement) {
 // VRID that is not configured here is nobody's mistake.
 func (s *Speaker) hearGossip(p *peer, a *vrrp.Advertisement) {
 	if l := s.byVRID[a.VRID]; l != nil {
-		s.heard(l, p.id, a)
+		s.heard(l, p.id, p.rank, a)
 	}
 }
 
@@ -421,7 +430,7 @@ func (s *Speaker) rejectGossip(p *peer, err error) {
 }
 
 // heard gives the router an advertisement that was admitted.
-func (s *Speaker) heard(l *leg, from netip.Addr, a *vrrp.Advertisement) {
+func (s *Speaker) heard(l *leg, from, rank netip.Addr, a *vrrp.Advertisement) {
 	i := l.inst
 	l.counters.heard.Add(1)
 	if i.router.State() == vrrp.Active && a.Priority != vrrp.Resigned {
@@ -431,7 +440,7 @@ func (s *Speaker) heard(l *leg, from netip.Addr, a *vrrp.Advertisement) {
 		}
 		i.claimAt = s.now
 	}
-	s.scratch.From, s.scratch.Advertisement = from, *a
+	s.scratch.From, s.scratch.Rank, s.scratch.Advertisement = from, rank, *a
 	if l != i.legs[0] {
 		if l.wire() && a.Priority == i.router.Priority() && i.router.State() == vrrp.Active {
 			return // ties of a group are decided on its first leg, the same everywhere

@@ -300,7 +300,7 @@ func (s *Speaker) hearWire(p *port, l *leg, msg []byte, src, dst netip.Addr, ttl
 	if l.cfg.Checksum == "" {
 		l.form = form
 	}
-	s.heard(l, src, &l.heardAd)
+	s.heard(l, src, netip.Addr{}, &l.heardAd)
 }
 
 // sendWire sends an advertisement for one leg, to the group or to each peer.

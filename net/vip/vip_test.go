@@ -173,15 +173,33 @@ func TestStopAloneDoesNotWaitForASuccessor(t *testing.T) {
 
 func TestEqualPrioritiesHaveOneHolder(t *testing.T) {
 	w := newWorld(t)
-	a := w.host("a", web(100))
-	w.host("b", web(100))
+	z := w.host("z", web(100))
+	w.host("a", web(100)) // the higher address
 	w.run(3 * time.Second)
-	w.want("a", ip1) // the first to come stays
+	w.want("z", ip1) // the first to come stays
+	z.cut = true
+	w.run(time.Second)
+	w.want("z+a", ip1)
+	z.cut = false
+	w.run(2 * w.beat)
+	w.want("a", ip1) // of two that are active, the higher address
+	if st := z.status("web"); st.Reason != "equal priority of a higher address heard" {
+		t.Errorf("z let go because of %q", st.Reason)
+	}
+}
+
+// Of hosts that know no address of their own the name that sorts last wins.
+func TestEqualPrioritiesWithoutAddresses(t *testing.T) {
+	w := newWorld(t)
+	w.unaddressed = true
+	w.host("z", web(100))
+	a := w.host("a", web(100))
+	w.run(3 * time.Second)
 	a.cut = true
 	w.run(time.Second)
 	a.cut = false
-	w.run(time.Second)
-	w.want("b", ip1) // of two that are active, the name that sorts last
+	w.run(2 * w.beat)
+	w.want("z", ip1)
 }
 
 func TestSplitHealsToOneHolder(t *testing.T) {
@@ -205,7 +223,7 @@ func TestForeignClaimIsNamedWhileItLasts(t *testing.T) {
 	no := false
 	a := w.host("a", web(200))
 	w.run(2 * time.Second)
-	body, _ := appendBody(nil, nil, []vrrp.Advertisement{{
+	body, _ := appendBody(nil, ourAddr, nil, []vrrp.Advertisement{{
 		Version: 3, Beat: true, VRID: 51, Priority: 10, Interval: 100 * time.Millisecond, Digest: a.s.legs[0].digest}})
 	b := w.host("b", Config{Name: "x", VRID: 99, Priority: 1, Preempt: &no, Addresses: prefixes("10.9.9.9/32"), Interval: 100 * time.Millisecond})
 	w.run(200 * time.Millisecond)

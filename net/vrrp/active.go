@@ -1,6 +1,9 @@
 package vrrp
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // train is when to announce, counted from the moment the addresses are ours:
 // soon, for the clients, and often, for what is lost or limited on the way.
@@ -67,7 +70,7 @@ func (r *Router) overdue() bool {
 
 // heardInActive is RFC 9568, section 6.4.3.
 func (r *Router) heardInActive(e Heard) {
-	tie := e.From.Compare(r.cfg.Local) > 0
+	tie := cmp.Or(plain(e.Rank).Compare(r.cfg.Rank), e.From.Compare(r.cfg.Local)) > 0
 	switch {
 	case e.Priority == Resigned:
 		r.advertise(r.priority)

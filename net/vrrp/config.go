@@ -34,6 +34,7 @@ type Config struct {
 
 	Addresses []netip.Addr  // the virtual addresses, in the order configured
 	Local     netip.Addr    // our primary address: of two equal priorities the higher address wins
+	Rank      netip.Addr    // compared before Local, where that is no address but a name; see Heard
 	Wait      time.Duration // added to the first activeDown after Start
 
 	AuthType uint8   // v2: 0 none, 1 simple password
@@ -50,7 +51,7 @@ func (c Config) withDefaults() Config {
 	if c.Interval <= 0 {
 		c.Interval = time.Second
 	}
-	c.Local = plain(c.Local)
+	c.Local, c.Rank = plain(c.Local), plain(c.Rank)
 	c.Addresses = slices.Clone(c.Addresses)
 	for i, a := range c.Addresses {
 		c.Addresses[i] = plain(a)

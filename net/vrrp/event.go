@@ -15,6 +15,9 @@ type Start struct{}
 // touch a timer. Nothing of it is kept after Step returns; *Heard will do too.
 type Heard struct {
 	From netip.Addr // source address; breaks ties of equal priority
+	// Rank is the sender's address where From is not one: it breaks ties
+	// before From does. Both sides have one or neither, or they disagree.
+	Rank netip.Addr
 	Advertisement
 }
 
