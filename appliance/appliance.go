@@ -229,7 +229,7 @@ func (a *Appliance) Release(ctx context.Context, name, to string) (time.Duration
 	defer cancel()
 	begin := time.Now()
 	if err := a.heart.Resign(ctx, name, to); err != nil {
-		return 0, fmt.Errorf("appliance: release %s: %w", name, err)
+		return 0, fmt.Errorf("%w: %w", admin.ErrState, err)
 	}
 	for {
 		select {

@@ -266,8 +266,7 @@ func opaque(t reflect.Type) bool {
 // of the struct itself hides one that it embeds, as in Go.
 func keys(t reflect.Type) map[string]reflect.Type {
 	out := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous && f.Tag.Get("toml") == "" && plain(f.Type).Kind() == reflect.Struct {
 			for name, ft := range keys(plain(f.Type)) {
 				if _, own := out[name]; !own {
@@ -276,8 +275,7 @@ func keys(t reflect.Type) map[string]reflect.Type {
 			}
 		}
 	}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
 		if f.IsExported() && name != "-" && (name != "" || !f.Anonymous) {
 			out[cmp.Or(name, f.Name)] = f.Type

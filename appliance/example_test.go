@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -134,9 +135,7 @@ func same(t *testing.T, table string, a, b any) {
 func TestExampleAgreesWithTheDocumentationOfLB(t *testing.T) {
 	docs := map[string]string{}
 	for _, file := range []string{"../lb/config.go", "../lb/probe/config.go", "../lb/health/timing.go"} {
-		for key, doc := range fieldDocs(t, file) {
-			docs[key] = doc
-		}
+		maps.Copy(docs, fieldDocs(t, file))
 	}
 	text := exampleText(t)
 	said := regexp.MustCompile(`Defaults?:? (?:and, in this build, only )?"?([^\s,;:"]+)`)

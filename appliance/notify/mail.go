@@ -34,7 +34,8 @@ func (m mailer) String() string {
 }
 
 func (m mailer) Send(ctx context.Context, msg Message) error {
-	client, err := m.client()
+	var line line
+	client, err := m.client(&line)
 	if err != nil {
 		return fmt.Errorf("notify: prepare mail by %s: %w", m.cfg.SMTP, err)
 	}
@@ -52,14 +53,24 @@ func (m mailer) Send(ctx context.Context, msg Message) error {
 	letter.SetBodyString(mail.TypeTextPlain, msg.Text)
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Timeout)
 	defer cancel()
+	defer line.hangUp()
 	if err := client.DialAndSendWithContext(ctx, letter); err != nil {
 		return fmt.Errorf("notify: send mail by %s: %w", m.cfg.SMTP, err)
 	}
 	return nil
 }
 
+// A line is the connection of one mail. The library forgets it when a dial ends at STARTTLS.
+type line struct{ conns []net.Conn }
+
+func (l *line) hangUp() {
+	for _, c := range l.conns {
+		_ = c.Close() // closed already, after a mail that went out
+	}
+}
+
 // client reads the secrets anew, so that a changed password needs no reload.
-func (m mailer) client() (*mail.Client, error) {
+func (m mailer) client(l *line) (*mail.Client, error) {
 	host, port, err := net.SplitHostPort(m.cfg.SMTP)
 	if err != nil {
 		return nil, err
@@ -97,6 +108,18 @@ func (m mailer) client() (*mail.Client, error) {
 		}
 		opts = append(opts, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(m.cfg.User), mail.WithPassword(password))
 	}
+	opts = append(opts, mail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		var plain net.Dialer
+		dial := plain.DialContext
+		if m.cfg.TLS == tlsDirect {
+			dial = (&tls.Dialer{Config: conf}).DialContext
+		}
+		conn, err := dial(ctx, network, address)
+		if err == nil {
+			l.conns = append(l.conns, conn)
+		}
+		return conn, err
+	}))
 	if m.host != "" {
 		opts = append(opts, mail.WithHELO(m.host))
 	}

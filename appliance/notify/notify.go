@@ -22,6 +22,7 @@ package notify
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -243,8 +244,6 @@ func poke(c chan struct{}) {
 
 func clone(m map[string]uint64) map[string]uint64 {
 	out := make(map[string]uint64, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
+	maps.Copy(out, m)
 	return out
 }
