@@ -167,13 +167,19 @@ func parseTarget(text string) (target, error) {
 	return target{kind: literal, addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())}, nil
 }
 
+// nameRune reports whether a name that is looked up may hold r: letters, digits and the hyphen
+// (RFC 1123), and the underscore of service names (RFC 2782).
+func nameRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r)
+}
+
 func checkName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("the name is empty")
 	case len(name) > 253:
 		return errors.New("the name is longer than 253 bytes")
-	case strings.ContainsAny(name, " \t:/"):
+	case strings.ContainsFunc(name, func(r rune) bool { return !nameRune(r) }):
 		return errors.New("the name holds a character that no host name has")
 	}
 	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
