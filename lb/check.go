@@ -144,6 +144,11 @@ func (s Service) checkForward(m *mistakes) {
 	if p == pool.UDP && s.SendProxy {
 		m.add("send_proxy", "only for protocol tcp")
 	}
+	if s.Scheduler == pool.SH && s.SlowStart > 0 {
+		// Each step would change the table for all clients, and the scaled weights fill its 256 slots
+		// with a few servers.
+		m.add("slow_start", "has no meaning for scheduler \"sh\", which hashes clients; use \"mh\"")
+	}
 	if !s.Scheduler.Valid() {
 		m.add("scheduler", "%q is not a scheduler (%s)", s.Scheduler, join(pool.Schedulers()))
 	}

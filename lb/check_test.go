@@ -38,12 +38,14 @@ func TestCheckNamesEveryMistake(t *testing.T) {
 		{"weight", func(c *Config, s *Service) { s.Servers[1].Weight = new(65536) }, `service[0].server[1].weight: 65536`},
 		{"udp proxy", func(c *Config, s *Service) { s.Protocol, s.SendProxy = "udp", true }, `service[0].send_proxy: `},
 		{"negative time", func(c *Config, s *Service) { s.IdleTimeout = -1 }, `service[0].idle_timeout: `},
+		{"slow start of sh", func(c *Config, s *Service) { s.Scheduler, s.SlowStart = "sh", 1 }, `service[0].slow_start: has no meaning for scheduler "sh"`},
 		{"mask", func(c *Config, s *Service) { s.PersistentMask = 33 }, `service[0].persistent_mask: `},
 		{"protect", func(c *Config, s *Service) { s.Protect = 1.5 }, `service[0].protect: `},
 		{"quorum", func(c *Config, s *Service) { s.Quorum = -1 }, `service[0].quorum: `},
 		{"hysteresis", func(c *Config, s *Service) { s.Hysteresis = 1 }, `service[0].hysteresis: `},
 		{"kind", func(c *Config, s *Service) { s.Check.Kind = "htp" }, `service[0].check.kind: `},
 		{"interval", func(c *Config, s *Service) { s.Check.Interval = 1 }, `service[0].check.interval: `},
+		{"path", func(c *Config, s *Service) { s.Check.Kind, s.Check.Path = "http", "/a b" }, `service[0].check.path: "/a b"`},
 		{"alien key", func(c *Config, s *Service) { s.Check.Path = "/x" }, `service[0].check.path: has no meaning for kind "tcp"`},
 	} {
 		c := config(2)

@@ -64,6 +64,7 @@ type Balancer struct {
 	seats    map[string][]seat // by check ID
 	applied  pool.Table        // by the forwarder
 	due      time.Time         // of the next reconciliation
+	untold   []Change          // since the last publish, which comes within coalesce
 	dropped  uint64
 	failure  string
 }
@@ -145,7 +146,7 @@ func (b *Balancer) heard(now time.Time, became []health.Became) {
 			if ev.To == health.Up {
 				kind = ServerUp
 			}
-			b.tell(Change{At: now, Kind: kind, First: ev.From == health.Unknown, Service: seat.service.Name, Server: seat.member.address.String(),
+			b.note(Change{At: now, Kind: kind, First: ev.From == health.Unknown, Service: seat.service.Name, Server: seat.member.address.String(),
 				Reason: ev.Reason, Healthy: seat.service.healthy(), Servers: len(seat.service.members)})
 			b.soon(now)
 		}
@@ -177,7 +178,7 @@ func (b *Balancer) reduce(now time.Time, services []*service) (pool.Table, time.
 		p, changed := s.judge(now)
 		ps = append(ps, p)
 		for _, kind := range changed {
-			b.tell(Change{At: now, Kind: kind, Service: s.Name, Healthy: s.healthy(), Servers: len(s.members)})
+			b.note(Change{At: now, Kind: kind, Service: s.Name, Healthy: s.healthy(), Servers: len(s.members)})
 		}
 	}
 	return pool.Reduce(now, ps)

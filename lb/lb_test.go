@@ -346,3 +346,22 @@ func TestProtectKeepsAPoolThatDiesAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// Who hears of a change and looks at the status must see it: a virtual address hangs on it.
+func TestStatusIsThereBeforeTheChange(t *testing.T) {
+	run(t, config(1), func(r *rig) {
+		r.pass(2 * time.Second)
+		r.told()
+		r.net.set(true, server(1))
+		if c := <-r.Changes(); c.Kind != ServerDown || r.Healthy("web") != 0 {
+			t.Errorf("%s is told, the status says %d healthy", c.Kind, r.Healthy("web"))
+		}
+		if c := <-r.Changes(); c.Kind != ServiceEmpty || r.Status().Services[0].Condition != "empty" {
+			t.Errorf("%s is told, the status says %s", c.Kind, r.Status().Services[0].Condition)
+		}
+		r.net.set(false, server(1))
+		if c := <-r.Changes(); c.Kind != ServerUp || r.Healthy("web") != 1 {
+			t.Errorf("%s is told, the status says %d healthy", c.Kind, r.Healthy("web"))
+		}
+	})
+}

@@ -73,7 +73,8 @@ type ServerStatus struct {
 	InTable  bool           `json:"in_table"`
 }
 
-// publish makes a snapshot of everything.
+// publish makes a snapshot of everything, and then tells what has changed: who reads a change and asks
+// for the Status finds it there.
 func (b *Balancer) publish() {
 	st := &Status{Checks: b.checks.board.Len(), Dropped: b.dropped, Failure: b.failure}
 	current := map[string]map[netip.AddrPort]int{}
@@ -98,6 +99,18 @@ func (b *Balancer) publish() {
 		st.Services = append(st.Services, ss)
 	}
 	b.status.Store(st)
+	for _, c := range b.untold {
+		b.tell(c)
+	}
+	b.untold = b.untold[:0]
+	if st.Dropped != b.dropped {
+		b.status.Store(new(st.withDropped(b.dropped)))
+	}
+}
+
+func (s Status) withDropped(n uint64) Status {
+	s.Dropped = n
+	return s
 }
 
 func (b *Balancer) serverStatus(m *member, weights map[netip.AddrPort]int) ServerStatus {
@@ -110,8 +123,8 @@ func (b *Balancer) serverStatus(m *member, weights map[netip.AddrPort]int) Serve
 	return st
 }
 
-// tell logs a change and puts it into the channel, in place of the oldest if nobody reads.
-func (b *Balancer) tell(c Change) {
+// note logs a change, which the next publish tells.
+func (b *Balancer) note(c Change) {
 	level := slog.LevelInfo
 	if c.Kind != ServerUp && c.Kind != ServiceRestored && c.Kind != ServiceTrusted {
 		level = slog.LevelWarn
@@ -125,6 +138,11 @@ func (b *Balancer) tell(c Change) {
 		attrs = append(attrs, "reason", c.Reason)
 	}
 	b.log.Log(b.ctx, level, string(c.Kind), attrs...)
+	b.untold = append(b.untold, c)
+}
+
+// tell puts a change into the channel, in place of the oldest if nobody reads.
+func (b *Balancer) tell(c Change) {
 	for {
 		select {
 		case b.changes <- c:

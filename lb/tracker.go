@@ -107,17 +107,23 @@ func (t *Tracker) Run(ctx context.Context, ready func()) error {
 	}
 }
 
-// set replaces the checks; a name that stays keeps its state, even if its check was edited.
+// set replaces the checks. A check that goes on keeps its state, whatever its name is now; an edited one
+// begins with the state that its name had.
 func (t *Tracker) set(ctx context.Context, c *checks, tracked []Tracked, old []*tracking) []*tracking {
 	var list []*tracking
 	var targets []target
 	for _, tr := range tracked {
 		n := &tracking{Tracked: tr}
-		if i := slices.IndexFunc(old, func(o *tracking) bool { return o.Name == tr.Name }); i >= 0 {
+		w := target{check: tr.Check, address: tr.Check.Target(netip.AddrPort{}), quick: true}
+		n.check = w.id()
+		i := slices.IndexFunc(old, func(o *tracking) bool { return o.check == n.check })
+		if i < 0 {
+			i = slices.IndexFunc(old, func(o *tracking) bool { return o.Name == tr.Name })
+		}
+		if i >= 0 {
 			n.state, n.reason = old[i].state, old[i].reason
 		}
-		w := target{check: tr.Check, address: tr.Check.Target(netip.AddrPort{}), state: n.state, quick: true}
-		n.check = w.id()
+		w.state = n.state
 		targets = append(targets, w)
 		list = append(list, n)
 	}

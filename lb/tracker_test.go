@@ -68,3 +68,47 @@ func TestTracker(t *testing.T) {
 		t.Errorf("tracked without address: %v", err)
 	}
 }
+
+// Names of tracked checks are numbered, so an edit of the list gives a check another's name.
+func TestTrackerKnowsACheckUnderAnotherName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{sick: map[netip.AddrPort]bool{}, asked: map[netip.AddrPort]int{}}
+		tracked := func(name, a string) Tracked {
+			tr := Tracked{Name: name}
+			tr.Check.Kind, tr.Check.Address = "mysql", probe.Address{AddrPort: netip.AddrPortFrom(netip.MustParseAddr(a), 0)}
+			return tr
+		}
+		tr, err := NewTracker("lb1", []Tracked{tracked("v[0]", "10.0.0.1"), tracked("v[1]", "10.0.0.2")}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.do = n.probe
+		n.set(true, "10.0.0.1:3306")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- tr.Run(ctx, func() {}) }()
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
+		pass(5 * time.Second)
+		if err := tr.Apply([]Tracked{tracked("v[0]", "10.0.0.2")}); err != nil {
+			t.Fatal(err)
+		}
+		pass(0)
+		if want := []Verdict{{"v[0]", true, ""}}; !slices.Equal(tr.Verdicts(), want) {
+			t.Errorf("the one that is left is well, and is said to be %+v", tr.Verdicts())
+		}
+		if err := tr.Apply([]Tracked{tracked("v[0]", "10.0.0.1"), tracked("v[1]", "10.0.0.2")}); err != nil {
+			t.Fatal(err)
+		}
+		pass(5 * time.Second)
+		if want := []Verdict{{"v[0]", false, "refused"}, {"v[1]", true, ""}}; !slices.Equal(tr.Verdicts(), want) {
+			t.Errorf("after it came back %+v", tr.Verdicts())
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -36,7 +36,8 @@ func checkHTTP(c Config) error {
 		errs = append(errs, fmt.Errorf("method: %q, want capital letters", c.Method))
 	}
 	if c.Path != "" {
-		if _, err := url.ParseRequestURI(c.Path); err != nil || c.Path[0] != '/' {
+		blank := strings.ContainsFunc(c.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+		if _, err := url.ParseRequestURI(c.Path); err != nil || blank || c.Path[0] != '/' {
 			errs = append(errs, fmt.Errorf("path: %q, want one that begins with / and needs no escaping", c.Path))
 		}
 	}
