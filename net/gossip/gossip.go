@@ -47,7 +47,9 @@
 //	}
 //
 // Datagrams come first: one that waits in the socket is not silence. Only a Step
-// that is not Heard draws conclusions from the time.
+// without an event lets time pass: it beats, and draws conclusions from silence.
+// So a host that stood still (see Core.Stalled) can hear what others said
+// meanwhile, and correct what it says itself, before it speaks again.
 //
 // # Limits
 //
@@ -144,7 +146,9 @@ type Core struct {
 
 	epoch time.Time // the instant of one second
 	now   instant
-	due   instant // what Deadline promised; 0: no Step yet
+	due   instant       // what Deadline promised; 0: no Step yet
+	moved bool          // due may be too early, because something was heard
+	late  time.Duration // by how much the first Step since due came after it
 
 	self        *host
 	selfCookie  uint64  // for whoever bears our name
@@ -251,7 +255,34 @@ func (c *Core) Deadline() time.Time {
 	if c.left {
 		return time.Time{}
 	}
+	c.look()
 	return c.wall(c.due)
+}
+
+// look finds out what is due next, if hearing somebody may have put it off. Most
+// of what is heard is heard between two deadlines, several at a time, so it is
+// not worked out for each.
+func (c *Core) look() {
+	if c.moved {
+		c.moved = false
+		c.due = min(c.nextTick, c.judgement())
+	}
+}
+
+// Stalled reports whether this host stood still for so long, counted from its
+// Deadline to now, that others may have gone on without it: one interval before
+// the deadline it was heard last, and silence begins to mean something with Lost
+// of them, or with three, where a rider counts for itself.
+func (c *Core) Stalled(now time.Time) bool {
+	if c.due == 0 {
+		return false
+	}
+	c.look()
+	return c.stalled(max(c.late, instant(now.Sub(c.epoch)+time.Second).since(c.due)))
+}
+
+func (c *Core) stalled(late time.Duration) bool {
+	return late >= scale(c.cfg.Interval, min(c.cfg.Lost, 3)-1)
 }
 
 // Hosts returns the other hosts, sorted by name.
@@ -266,20 +297,21 @@ func (c *Core) Hosts() []Host {
 // Counters returns the counters.
 func (c *Core) Counters() Counters { return c.counters }
 
-// Step tells the machine the time and what happened; ev is nil if only time has
-// passed. The effects, and what they point to, are good until the next Step.
+// Step tells the machine the time and what happened. With a nil event it does what
+// is due. The effects, and what they point to, are good until the next Step.
 func (c *Core) Step(now time.Time, ev Event) []Effect {
 	c.begin(now)
 	if c.left {
 		return nil
 	}
-	if heard, ok := ev.(Heard); ok {
-		c.hear(heard.From, heard.Packet)
-		return c.effects
-	}
-	c.excuse()
 	switch ev := ev.(type) {
 	case nil:
+		c.excuse()
+		c.expire()
+	case Heard:
+		c.moved = true
+		c.hear(ev.From, ev.Packet)
+		return c.effects
 	case Join:
 		c.setJoins(ev.Addrs)
 	case Say:
@@ -294,7 +326,6 @@ func (c *Core) Step(now time.Time, ev Event) []Effect {
 		c.leave()
 		return c.effects
 	}
-	c.expire()
 	c.settle()
 	return c.effects
 }
@@ -306,6 +337,10 @@ func (c *Core) begin(now time.Time) {
 		c.hungryUntil = c.nextTick.add(scale(c.cfg.Interval, hungryFor))
 	}
 	c.now = max(c.now, instant(now.Sub(c.epoch)+time.Second))
+	if c.due != 0 && c.now > c.due {
+		c.look()
+		c.late = max(c.late, c.now.since(c.due))
+	}
 	c.effects = c.effects[:0]
 	c.sends.used, c.delivers.used, c.drops.used = 0, 0, 0
 	c.founds.used, c.suspecteds.used, c.losts.used = 0, 0, 0
@@ -313,10 +348,8 @@ func (c *Core) begin(now time.Time) {
 
 // excuse forgives the others the time in which this host did not listen.
 func (c *Core) excuse() {
-	if c.due == 0 {
-		return
-	}
-	late := c.now.since(c.due)
+	late := c.late
+	c.late = 0
 	if late <= scale(c.cfg.Interval, c.cfg.Lost)/2 {
 		return
 	}
@@ -354,7 +387,7 @@ func (c *Core) settle() {
 		c.changed = false
 		c.recount()
 	}
-	c.due = min(c.nextTick, c.judgement())
+	c.due, c.moved = min(c.nextTick, c.judgement()), false
 }
 
 // tick is the beginning of an interval.

@@ -159,7 +159,7 @@ func (c *Core) accept(h *host, a arrival) {
 	}
 	after, hungry := a.after()
 	switch {
-	case a.flags&flagAnswer != 0 && c.mesh:
+	case a.flags&flagAnswer != 0 && c.mesh && !c.stalled(c.late):
 		c.beat(h, 0, nil)
 	case hungry && !c.mesh && (first || a.flags&(flagAnswer|flagPing) != 0):
 		c.sendTable(h, after)

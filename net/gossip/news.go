@@ -51,7 +51,11 @@ func (c *Core) spreadSaid(h *host, s *said) {
 }
 
 // gather appends news, and some old words if turn is true, to p, at most space bytes.
+// A host that stood still has none, until it knows what became of its own.
 func (c *Core) gather(p []byte, space int, turn bool) []byte {
+	if c.stalled(c.late) {
+		return p
+	}
 	limit := len(p) + space
 	n := min(len(c.fresh), newsAtOnce)
 	if n > 0 {

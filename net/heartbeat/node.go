@@ -22,8 +22,18 @@ const (
 	// cannot hold up the timers of the loop. The rest is taken a round later.
 	maxBatches = 16
 
-	// fewHosts are few enough to look at all of them after each beat.
-	fewHosts = 64
+	// stalledBatches is the same for a host that stood still: enough to empty
+	// a full socket, some hundredth of a second's work.
+	stalledBatches = 1024
+
+	// silence is how long a host that stood still does not beat after it has
+	// emptied the socket. Its riders need a round to take back what they
+	// say, and vrrp's Active listens for a millisecond more.
+	silence = 2 * time.Millisecond
+
+	// maxStalls is how often in a row a host that wakes late, and late again,
+	// holds back its beat.
+	maxStalls = 3
 
 	// seats is the number of topics a node can carry.
 	seats = 256
@@ -44,6 +54,8 @@ type Node struct {
 	joined  []*Rider // the same, without the gaps
 	counts  sends
 	roster  roster
+	mute    time.Time                 // no beat before; zero: this host did not stand still
+	stalls  int                       // times in a row that it did
 	refused [gossip.Reasons]time.Time // when a drop of that reason was last logged
 
 	// The mailbox. Each field holds the latest wish: the newer replaces the
@@ -248,6 +260,9 @@ func (n *Node) Deadline() time.Time {
 		return time.Unix(0, 0)
 	}
 	d := n.core.Deadline()
+	if !d.IsZero() && d.Before(n.mute) {
+		d = n.mute
+	}
 	if p := n.roster.due; !p.IsZero() && (d.IsZero() || p.Before(d)) {
 		return p
 	}
@@ -257,16 +272,12 @@ func (n *Node) Deadline() time.Time {
 // Wake drains the socket before it looks at the clock: what arrived while the
 // host stood still counts as heard.
 func (n *Node) Wake(now time.Time) {
-	heard := n.receive(now)
+	n.receive(now, n.wakes(now))
 	if n.posted.Load() {
 		n.take(now)
 	}
-	// A beat that came puts off the time at which its sender's silence would
-	// be noticed, but the core works that out only when it looks at the
-	// clock. To let it look costs a microsecond, to wake up for a deadline
-	// that is void costs thirty; with many hosts it is the other way round.
-	d := n.core.Deadline()
-	if !d.IsZero() && !now.Before(d) || heard && n.roster.hosts <= fewHosts {
+	if d := n.core.Deadline(); !d.IsZero() && !now.Before(d) && !now.Before(n.mute) {
+		n.mute, n.stalls = time.Time{}, 0
 		n.do(now, n.core.Step(now, nil))
 	}
 	if p := n.roster.due; !p.IsZero() && !now.Before(p) {
@@ -274,9 +285,26 @@ func (n *Node) Wake(now time.Time) {
 	}
 }
 
-// receive tells whether there was anything.
-func (n *Node) receive(now time.Time) (any bool) {
-	for range maxBatches {
+// wakes notices that the host stood still, and says how many batches to take
+// from the socket. What the riders say may have become wrong meanwhile: another
+// host may hold, rightly, what they say they hold, and would yield to the word
+// of a higher priority while this one yields to its. So they are handed all that
+// others said, and asked again, before anybody hears from this host.
+// On a host that stands still all the time that must end, or it never speaks.
+func (n *Node) wakes(now time.Time) (batches int) {
+	if !n.core.Stalled(now) {
+		return maxBatches
+	}
+	again := n.mute.IsZero() || now.Sub(n.mute) >= silence
+	if again && n.stalls < maxStalls {
+		n.stalls++
+		n.mute = now.Add(silence)
+	}
+	return stalledBatches
+}
+
+func (n *Node) receive(now time.Time, batches int) {
+	for range batches {
 		got := n.sock.receive()
 		for i := range got {
 			from, packet, ok := n.sock.packet(i)
@@ -285,12 +313,10 @@ func (n *Node) receive(now time.Time) (any bool) {
 			}
 			n.do(now, n.core.Step(now, gossip.Heard{From: from, Packet: packet}))
 		}
-		any = any || got > 0
 		if got < batch {
-			return any
+			return
 		}
 	}
-	return any
 }
 
 // take does what was posted.
