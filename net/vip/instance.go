@@ -57,6 +57,7 @@ type leg struct {
 	held      bool   // the addresses of have are configured
 	have      Config // what the mover was last asked to add
 	announces bool   // an announcement is under way
+	expels    bool   // an expulsion is
 
 	*counters
 	complained [vrrp.Rejects]time.Time
@@ -87,7 +88,7 @@ func (i *instance) named(name string) bool {
 }
 
 func (i *instance) busy() bool {
-	return i.pending > 0 || slices.ContainsFunc(i.legs, func(l *leg) bool { return l.announces })
+	return i.pending > 0 || slices.ContainsFunc(i.legs, func(l *leg) bool { return l.announces || l.expels })
 }
 
 // blockedBy says whether other stops but still has what i needs.

@@ -139,6 +139,22 @@ func (k *Kernel) Remove(c Config) error {
 	return errors.Join(errs...)
 }
 
+func (k *Kernel) expel(name string, p netip.Prefix) (was bool, err error) {
+	d, err := k.device(name)
+	if isGone(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := k.handle.AddrDel(linkOf(d), address(p)); err != nil && !isGone(err) {
+		return false, fmt.Errorf("vip: remove %v from %s: %w", p, name, err)
+	} else if err != nil {
+		return false, nil
+	}
+	return true, nil
+}
+
 // Announce tells the neighbours once that the addresses of c are here.
 func (k *Kernel) Announce(c Config) error {
 	d, err := k.device(c.device())

@@ -17,6 +17,7 @@ const (
 	adding work = iota
 	removing
 	announcing
+	expelling // removes one address that should not be there
 )
 
 // A job is one thing for the mover to do with the addresses of one leg.
@@ -25,13 +26,16 @@ type job struct {
 	kind work
 	cfg  Config
 	old  Config // adding: what is configured already and may have to go
+
+	stray stray // expelling
 }
 
 // done is what has become of a job.
 type done struct {
-	leg  *leg
-	kind work
-	err  error
+	leg   *leg
+	kind  work
+	err   error
+	stray stray
 }
 
 func (s *Speaker) move(j job) { queue(s.moves, j) }
@@ -86,8 +90,12 @@ func (s *Speaker) work(j job) {
 		err = s.link.Remove(j.cfg)
 	case announcing:
 		err = s.link.Announce(j.cfg)
+	case expelling:
+		if w, ok := s.link.(watcher); ok {
+			j.stray.was, err = w.expel(j.stray.device, j.stray.prefix)
+		}
 	}
-	s.dones <- done{j.leg, j.kind, err}
+	s.dones <- done{j.leg, j.kind, err, j.stray}
 	s.loop.Wakeup()
 }
 
@@ -109,7 +117,11 @@ func without(old, c Config) (rest Config, some bool) {
 // done takes the completion of a job.
 func (s *Speaker) done(d done) {
 	l, i := d.leg, d.leg.inst
-	if d.kind == announcing {
+	switch d.kind {
+	case expelling:
+		s.expelled(d)
+		return
+	case announcing:
 		l.announces = false
 		if d.err != nil {
 			s.log.Warn("vip not announced", "vip", l.cfg.Name, "err", d.err)
@@ -141,6 +153,7 @@ func (s *Speaker) done(d done) {
 		s.step(i, vrrp.Acquired{})
 		s.catchUp(i)
 	}
+	s.expel(i)
 	s.sweep()
 }
 

@@ -114,6 +114,8 @@ func speakerMain(text string) error {
 			if err := s.Resign(rest, ""); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 			}
+		case "fault":
+			s.SetHealth(rest, 0, "broken")
 		case "health":
 			s.SetHealth(rest, -100, "")
 		case "status":

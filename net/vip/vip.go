@@ -71,6 +71,8 @@ type Speaker struct {
 	ports     []*port
 	fds       []int
 	links     map[string]linkState
+	sightings []sighting // virtual addresses on the interfaces of this host
+	expelling bool       // one that should not be there is being removed
 	health    map[string]health
 	deadline  time.Time
 	now       time.Time // of this Wake
@@ -126,10 +128,10 @@ func NewSpeaker(host string, cfgs []Config, rider Rider, loop Loop, link Link, l
 		mail:   make(chan any, maxMail),
 		// A leg has at most one move and one announcement under way, and
 		// twice as many legs as maxInstances exist while a reload replaces
-		// all of them.
-		moves:   make(chan job, 2*maxInstances),
+		// all of them. One more is an expulsion.
+		moves:   make(chan job, 2*maxInstances+1),
 		calls:   make(chan job, 2*maxInstances),
-		dones:   make(chan done, 4*maxInstances),
+		dones:   make(chan done, 4*maxInstances+1),
 		applied: make(chan []Config, 1),
 		changes: make(chan Change, 256),
 		closed:  make(chan struct{}),
@@ -229,6 +231,8 @@ func (s *Speaker) take(m any) {
 		s.judgeAll()
 	case linkState:
 		s.sighted(m)
+	case sighting:
+		s.seen(m)
 	case addressGone:
 		s.addressGone(m)
 	case attach:

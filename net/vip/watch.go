@@ -20,6 +20,9 @@ type watcher interface {
 	// watch sends everything there is, as one census, and then each change,
 	// until ctx is done.
 	watch(ctx context.Context, out chan<- any) error
+	// expel removes one address, and says whether it was there. It is for the
+	// mover.
+	expel(device string, p netip.Prefix) (was bool, err error)
 }
 
 // An addressState is one address of one interface.
@@ -271,6 +274,18 @@ func (v *view) apply(cfgs []Config) {
 			v.vips[p.Addr()] = true
 		}
 	}
+	for _, addrs := range v.addrs {
+		for _, a := range addrs {
+			v.show(a)
+		}
+	}
+}
+
+// show tells the loop of a virtual address that is there.
+func (v *view) show(a addressState) {
+	if v.vips[a.prefix.Addr()] {
+		v.s.post(sighting{a.index, a.prefix})
+	}
 }
 
 func (v *view) note(ev any) {
@@ -336,8 +351,11 @@ func (v *view) noteAddress(a addressState) {
 	case !a.gone:
 		v.addrs[a.index] = append(have, a)
 	}
-	if a.gone && v.vips[a.prefix.Addr()] {
-		v.s.post(addressGone{v.links[a.index].name, a.prefix.Addr()})
+	switch {
+	case !a.gone:
+		v.show(a)
+	case v.vips[a.prefix.Addr()]:
+		v.s.post(addressGone{a.index, a.prefix})
 	}
 }
 
