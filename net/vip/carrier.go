@@ -137,7 +137,8 @@ type gossipCarrier struct {
 	loud    []vrrp.Advertisement // what goes out at once
 	heard   []vrrp.Advertisement // scratch
 	body    []byte
-	dirty   bool
+	dirty   bool // what we say is not what is
+	moved   bool // a peer has come, or has another address
 }
 
 func newGossipCarrier(host string, rider Rider) *gossipCarrier {
@@ -170,6 +171,16 @@ func (g *gossipCarrier) peer(name string) *peer {
 		g.peers = slices.Insert(g.peers, i, p)
 	}
 	return p
+}
+
+// at finds a peer by its address.
+func (g *gossipCarrier) at(addr netip.Addr) *peer {
+	for _, p := range g.peers {
+		if p.addr == addr {
+			return p
+		}
+	}
+	return nil
 }
 
 // named finds a peer by its identity.
@@ -219,7 +230,10 @@ func (g *gossipCarrier) host(h *heartbeat.HostState, hear func(p *peer, a *vrrp.
 		return
 	}
 	p := g.peer(h.Name)
-	p.alive, p.addr = h.Alive, h.Addr.Addr()
+	if addr := h.Addr.Addr(); p.addr != addr {
+		p.addr, g.moved = addr, true
+	}
+	p.alive = h.Alive
 	news := false
 	if s := unsafe.SliceData(h.Said); s != p.said || len(h.Said) != p.size {
 		p.said, p.size, news = s, len(h.Said), true

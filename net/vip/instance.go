@@ -384,12 +384,14 @@ func (s *Speaker) warn(i *instance, e vrrp.Warn) {
 
 // sender names who spoke from an address.
 func (s *Speaker) sender(i *instance, from netip.Addr) string {
+	p := s.hostAt(from)
 	if !i.wire() {
-		if p := s.gossip.named(from); p != nil {
-			return p.name + " (" + p.addr.String() + ")"
-		}
+		p = s.gossip.named(from)
 	}
-	return from.String()
+	if p == nil {
+		return from.String()
+	}
+	return p.name + " (" + p.addr.String() + ")"
 }
 
 // advertise sends one advertisement for each leg.

@@ -105,17 +105,31 @@ func (s *Speaker) describe(i *instance, l *leg) Status {
 	switch {
 	case i.router.State() == vrrp.Active:
 		st.Active, st.ActiveAddr = s.host, i.local
+		if !i.wire() {
+			st.ActiveAddr = s.gossip.own // local is an identity, nobody's address
+		}
+	case i.wire():
+		if p := s.hostAt(i.peer); p != nil {
+			st.Active = p.name
+		} else if i.peer.IsValid() {
+			st.Active = i.peer.String()
+		}
 	case i.peer.IsValid():
-		st.Active = i.peer.String()
-	}
-	if i.wire() {
-		return st
-	}
-	st.ActiveAddr = netip.Addr{} // an identity is nobody's address
-	if p := s.gossip.named(i.peer); p != nil && st.Active != s.host {
-		st.Active, st.ActiveAddr = p.name, p.addr
+		st.Active, st.ActiveAddr = i.peer.String(), netip.Addr{}
+		if p := s.gossip.named(i.peer); p != nil {
+			st.Active, st.ActiveAddr = p.name, p.addr
+		}
 	}
 	return st
+}
+
+// hostAt is the host of the cluster that speaks VRRP from an address: if it
+// beats from the same one. nil if none is known, or it is not of the cluster.
+func (s *Speaker) hostAt(addr netip.Addr) *peer {
+	if s.gossip == nil || !addr.IsValid() {
+		return nil
+	}
+	return s.gossip.at(addr)
 }
 
 // tell reports a change of state to whoever reads Changes.

@@ -176,6 +176,9 @@ func (s *Speaker) Wake(now time.Time) {
 	}
 	if s.gossip != nil {
 		s.gossip.take(s.hear, s.reject)
+		if s.gossip.moved {
+			s.gossip.moved, s.stale = false, true
+		}
 	}
 	s.takeDones()
 	s.takeMail()

@@ -343,3 +343,22 @@ func TestBeatPathDoesNotAllocate(t *testing.T) {
 		})
 	}
 }
+
+// On the wire a router is an address; which host of the cluster has it is known
+// by its beats.
+func TestStatusNamesTheHostOnTheWire(t *testing.T) {
+	w := newWorld(t)
+	h, port := wired(t, w, func(*Config) {})
+	ad := advert(200)
+	h.s.hearWire(port, h.s.legs[0], ad.AppendTo(nil, theirAddr, vrrp.GroupIPv4(), vrrp.PseudoHeader), theirAddr, vrrp.GroupIPv4(), 255)
+	h.settle()
+	if st := h.status("web"); st.Active != theirAddr.String() || st.ActiveAddr != theirAddr {
+		t.Errorf("%q at %v is active, want the address of a stranger", st.Active, st.ActiveAddr)
+	}
+	w.host("b") // at that address
+	w.beatAll()
+	h.settle()
+	if st := h.status("web"); st.Active != "b" || st.ActiveAddr != theirAddr {
+		t.Errorf("%q at %v is active, want b", st.Active, st.ActiveAddr)
+	}
+}
