@@ -85,7 +85,7 @@ func (f *Forwarder) bindMissing(want pool.Table) (fresh []*listener, err error) 
 			if f.listener(e) != nil {
 				continue
 			}
-			l, err := bind(e, len(f.workers))
+			l, err := bind(e, len(f.workers), f.holds(e))
 			if err != nil {
 				return fresh, fmt.Errorf("proxy: service %s: %w", v.Name, err)
 			}
@@ -105,6 +105,12 @@ func (f *Forwarder) listener(e endpoint) *listener {
 		return f.listeners[i]
 	}
 	return nil
+}
+
+// holds says that workers have yet to close sockets of e: it was removed a moment ago.
+func (f *Forwarder) holds(e endpoint) bool {
+	f.removed = slices.DeleteFunc(f.removed, func(l *listener) bool { return l.open.Load() == 0 })
+	return slices.ContainsFunc(f.removed, func(l *listener) bool { return l.endpoint == e })
 }
 
 // commit cannot fail any more.
@@ -146,6 +152,7 @@ func (f *Forwarder) commit(want pool.Table, fresh []*listener) {
 		if slices.Contains(wanted, l) {
 			return false
 		}
+		f.removed = append(f.removed, l)
 		f.order(order{remove: l})
 		return true
 	})

@@ -45,6 +45,7 @@ type half struct {
 	readable bool   // the source may have more
 	writable bool   // the destination took all it was given so far
 	hangup   bool   // the source's end of stream has arrived behind what is readable
+	urgent   bool   // urgent data is on its way: a read ends there, however much lies behind
 	eof      bool   // it has been read
 	shut     bool   // and passed on
 	sent     bool   // the destination has been written to
@@ -96,7 +97,16 @@ func (s *slab) all(yield func(*conn) bool) {
 	}
 }
 
-const watchRead = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
+const watchRead = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff
+
+// id is what events about one side of c carry, beside its generation. The server's side has a new
+// socket with each attempt, and an event about the one before may still be under way.
+func (c *conn) id(side int) int32 {
+	if side == serverSide {
+		return c.owner<<4 | int32(c.attempts)<<1 | serverSide
+	}
+	return c.owner << 4
+}
 
 // watch registers one side. Edge-triggered: once for the life of the connection, and for room to
 // write only where there was none.
@@ -106,7 +116,7 @@ func (w *worker) watch(c *conn, side int, room bool) bool {
 		events |= unix.EPOLLOUT
 	}
 	c.half[1-side].watching = room
-	return epollControl(w.epfd, unix.EPOLL_CTL_ADD, c.fd[side], events, c.owner<<1|int32(side), c.gen) == 0
+	return epollControl(w.epfd, unix.EPOLL_CTL_ADD, c.fd[side], events, c.id(side), c.gen) == 0
 }
 
 // watchRoom asks for an event when the destination of direction d can take more.
@@ -115,7 +125,7 @@ func (w *worker) watchRoom(c *conn, d int) {
 	h.writable = false
 	if !h.watching {
 		h.watching = true
-		epollControl(w.epfd, unix.EPOLL_CTL_MOD, c.fd[1-d], watchRead|unix.EPOLLOUT, c.owner<<1|int32(1-d), c.gen)
+		epollControl(w.epfd, unix.EPOLL_CTL_MOD, c.fd[1-d], watchRead|unix.EPOLLOUT, c.id(1-d), c.gen)
 	}
 }
 

@@ -20,6 +20,7 @@ type listener struct {
 	endpoint
 	fds     []int32
 	service atomic.Pointer[service] // changes when the address moves to another service
+	open    atomic.Int32            // workers that have not closed their socket yet
 }
 
 // An endpoint is what a listener is told apart by.
@@ -32,14 +33,17 @@ func (e endpoint) String() string { return e.protocol.String() + " " + e.addr.St
 
 // bind opens the sockets of e, bound but not yet listening. Sockets that share a port would share it
 // with those of another process of ours too, and clients between the two; so the first bind is one
-// that shares with nobody.
-func bind(e endpoint, workers int) (*listener, error) {
-	alone, err := bindOne(e, false)
-	if err != nil {
-		return nil, fmt.Errorf("bind %s: %w", e, err)
+// that shares with nobody, unless the address is still held here.
+func bind(e endpoint, workers int, held bool) (*listener, error) {
+	if !held {
+		alone, err := bindOne(e, false)
+		if err != nil {
+			return nil, fmt.Errorf("bind %s: %w", e, err)
+		}
+		closeFD(alone)
 	}
-	closeFD(alone)
 	l := &listener{endpoint: e}
+	l.open.Store(int32(workers))
 	for range workers {
 		fd, err := bindOne(e, true)
 		if err != nil {

@@ -34,6 +34,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,6 +67,7 @@ type Forwarder struct {
 	services  []*service // sorted by name
 	deleted   []*service // until their connections are gone
 	listeners []*listener
+	removed   []*listener // until every worker has closed its socket
 	ended     bool
 }
 
@@ -167,8 +169,8 @@ type ServerStats struct {
 	ConnectLatency time.Duration // of the last sampled connection
 }
 
-// Stats returns a copy of all counters, sorted by service name. A deleted service stays as long as it
-// has connections.
+// Stats returns a copy of all counters, sorted by service name, each service once. A deleted service
+// stays as long as it has connections.
 func (f *Forwarder) Stats() []ServiceStats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -178,7 +180,43 @@ func (f *Forwarder) Stats() []ServiceStats {
 		out = append(out, s.stats())
 	}
 	slices.SortStableFunc(out, func(a, b ServiceStats) int { return strings.Compare(a.Name, b.Name) })
+	return merged(out, func(a, b *ServiceStats) bool {
+		if a.Name != b.Name { // the same name: one of them is deleted and its connections go on
+			return false
+		}
+		a.Refused += b.Refused
+		a.Persistent += b.Persistent
+		a.Servers = mergedServers(append(a.Servers, b.Servers...))
+		return true
+	})
+}
+
+// merged is list with every element that joins the one before it taken out.
+func merged[T any](list []T, join func(into, from *T) bool) []T {
+	var out []T
+	for i := range list {
+		if len(out) == 0 || !join(&out[len(out)-1], &list[i]) {
+			out = append(out, list[i])
+		}
+	}
 	return out
+}
+
+// mergedServers sorts list and lists each server once: the sorry server also stands in the table while
+// it serves, and its connections may outlast that.
+func mergedServers(list []ServerStats) []ServerStats {
+	slices.SortStableFunc(list, func(a, b ServerStats) int { return a.Address.Compare(b.Address) })
+	return merged(list, func(a, b *ServerStats) bool {
+		if a.Address != b.Address {
+			return false
+		}
+		a.Weight, a.Sorry = max(a.Weight, b.Weight), a.Sorry || b.Sorry
+		a.Active, a.Inactive, a.Total = a.Active+b.Active, a.Inactive+b.Inactive, a.Total+b.Total
+		a.ToServer, a.ToClient = a.ToServer+b.ToServer, a.ToClient+b.ToClient
+		a.ConnectErrors += b.ConnectErrors
+		a.ConnectLatency = cmp.Or(a.ConnectLatency, b.ConnectLatency)
+		return true
+	})
 }
 
 // Limits counts the decisions taken at a limit.
@@ -242,7 +280,7 @@ func (s *service) stats() ServiceStats {
 		}
 		out.Servers = append(out.Servers, t)
 	}
-	slices.SortStableFunc(out.Servers, func(a, b ServerStats) int { return a.Address.Compare(b.Address) })
+	out.Servers = mergedServers(out.Servers)
 	return out
 }
 

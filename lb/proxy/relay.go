@@ -29,8 +29,11 @@ func (w *worker) event(c *conn, side int, events uint32) {
 	if events&unix.EPOLLOUT != 0 {
 		out.writable = true
 	}
-	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+	if events&(unix.EPOLLIN|unix.EPOLLPRI|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		in.readable = true
+		if in.urgent = events&unix.EPOLLPRI != 0; in.urgent {
+			in.full = 0 // a splice takes the mark for the end
+		}
 		// After an error the end of stream must be read, not concluded: it is the error that tells
 		// RST from FIN.
 		if events&unix.EPOLLERR != 0 {
@@ -95,11 +98,15 @@ func (w *worker) copy(c *conn, d int) bool {
 		h.eof, h.readable = true, false
 		return true
 	}
-	if n < len(w.buffer) {
+	switch {
+	case h.urgent:
+		// The urgent byte itself is not passed on. Only EAGAIN tells that nothing is left.
+		w.givePipe(h)
+	case n < len(w.buffer):
 		// Drained: what comes later raises an event of its own. If the end of stream was there
 		// before this read, nothing can come later.
 		h.full, h.readable, h.eof = 0, false, h.hangup
-	} else {
+	default:
 		h.full++
 	}
 	return w.write(c, d, w.buffer[:n])

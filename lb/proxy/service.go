@@ -93,16 +93,17 @@ func (s *service) update(v pool.VirtualService, workers int, now int64) (left []
 			return nil, err
 		}
 	}
+	drain := v.DrainTimeout
+	if drain <= 0 {
+		drain = defaultDrainTimeout
+	}
 	s.options.Store(&options{
 		scheduler: v.Scheduler, sendProxy: v.SendProxy, cutDown: v.CutDown,
 		connectTimeout: ticksOf(v.ConnectTimeout, defaultConnectTimeout),
 		idleTimeout:    ticksOf(v.IdleTimeout, defaultIdleTimeout),
 		udpTimeout:     ticksOf(v.UDPTimeout, defaultUDPTimeout),
-		drainTimeout:   max(v.DrainTimeout, 0),
+		drainTimeout:   drain,
 	})
-	if v.DrainTimeout <= 0 {
-		s.options.Load().drainTimeout = defaultDrainTimeout
-	}
 	s.clients.configure(v.Persistent, v.PersistentMask)
 	switch {
 	case !v.Sorry.IsValid():

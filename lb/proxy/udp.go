@@ -34,10 +34,15 @@ type flow struct {
 	service  *service
 	server   *server
 	remember *remembered
-	client   sockaddr
-	source   [controlBytes]byte // control message that makes replies leave from the address asked
-	sourceN  int
+	asker
 	lastUsed int64
+}
+
+// An asker is who sent a datagram, and to which of our addresses.
+type asker struct {
+	client  sockaddr
+	source  [controlBytes]byte // control message that makes replies leave from the address asked
+	sourceN int
 }
 
 type flowKey struct {
@@ -75,6 +80,9 @@ func (w *worker) udpReceive(l *listener) {
 func (w *worker) toServer(l *listener, i, j int) {
 	b := w.udp.batch
 	key := flowKey{l, b.names[i].addrPort()}
+	// Sending overwrites what the batch says of its datagrams.
+	from := asker{client: b.nameOf(i)}
+	from.sourceN = b.sourceOf(i, &from.source)
 	var tried []*server
 	for {
 		fl := w.udp.known[key]
@@ -83,7 +91,7 @@ func (w *worker) toServer(l *listener, i, j int) {
 			fl = nil
 		}
 		if fl == nil {
-			if fl = w.newFlow(key, i, tried); fl == nil {
+			if fl = w.newFlow(key, &from, tried); fl == nil {
 				w.udp.dropped.Add(uint64(j - i))
 				return
 			}
@@ -118,7 +126,7 @@ func (w *worker) stillGood(fl *flow) bool {
 	return w.tick-fl.server.drainedAt.Load() < limit
 }
 
-func (w *worker) newFlow(key flowKey, i int, tried []*server) *flow {
+func (w *worker) newFlow(key flowKey, from *asker, tried []*server) *flow {
 	if len(w.udp.known) >= maxFlows {
 		return nil
 	}
@@ -129,11 +137,9 @@ func (w *worker) newFlow(key flowKey, i int, tried []*server) *flow {
 			s.refused.Add(1)
 			return nil
 		}
-		fl := &flow{key: key, fd: -1, listener: key.listener, service: s, server: sv, remember: known}
+		fl := &flow{key: key, fd: -1, listener: key.listener, service: s, server: sv, remember: known, asker: *from}
 		err := w.connectFlow(fl)
 		if err == 0 {
-			fl.sourceN = w.udp.batch.sourceOf(i, &fl.source)
-			fl.client = w.udp.batch.nameOf(i)
 			return fl
 		}
 		w.flowFailed(fl, err)

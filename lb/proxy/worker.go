@@ -50,8 +50,8 @@ type worker struct {
 // A ref names a conn that may have ended since.
 type ref struct{ index, gen int32 }
 
-// Events carry what they are about: the connection's index and side, its generation as tag; or
-// another kind of thing in a negative tag.
+// Events carry what they are about: the connection's [conn.id], its generation as tag; or another kind
+// of thing in a negative tag.
 const (
 	genMask = 1<<28 - 1
 	kindBit = -1 << 31
@@ -173,8 +173,9 @@ func (w *worker) timeout() int {
 
 func (w *worker) dispatch(ev *unix.EpollEvent) {
 	if ev.Pad >= 0 {
-		if c := w.conns.at(ev.Fd >> 1); c.open && c.gen == ev.Pad {
-			w.event(c, int(ev.Fd&1), ev.Events)
+		side := int(ev.Fd & 1)
+		if c := w.conns.at(ev.Fd >> 4); c.open && c.gen == ev.Pad && c.id(side) == ev.Fd {
+			w.event(c, side, ev.Events)
 		}
 		return
 	}
@@ -285,6 +286,7 @@ func (w *worker) removeListener(l *listener) {
 		}
 	}
 	closeFD(l.fds[w.index])
+	l.open.Add(-1)
 }
 
 func (w *worker) doCuts() {
