@@ -39,6 +39,13 @@ type Config struct {
 	// priority. Default true.
 	Preempt *bool `toml:"preempt"`
 
+	// StartupDelay is how much longer than usual a host that starts, or whose
+	// interface came back, listens before it takes silence for a dead holder:
+	// a switch forwards nothing for a while on a cable just plugged, and the
+	// first ARP request on it is repeated only after a second. A resigning
+	// holder is succeeded at once all the same. Default 1s; at most 1000s.
+	StartupDelay *time.Duration `toml:"startup_delay"`
+
 	// PreemptDelay is how long a lower priority must have been heard before it
 	// is preempted.
 	PreemptDelay time.Duration `toml:"preempt_delay"`
@@ -136,6 +143,13 @@ const (
 
 func (c Config) preempts() bool { return c.Preempt == nil || *c.Preempt }
 
+func (c Config) startupDelay() time.Duration {
+	if c.StartupDelay == nil {
+		return time.Second
+	}
+	return *c.StartupDelay
+}
+
 // Defaults returns c with every zero field set to its documented default;
 // interval is that of the cluster.
 func (c Config) Defaults(interval time.Duration) Config {
@@ -167,6 +181,9 @@ func (c Config) Check() error {
 	c.checkCarrier(bad)
 	if len(c.Interface) > 15 {
 		bad("interface", "%q is longer than the 15 bytes the kernel allows", c.Interface)
+	}
+	if d := c.startupDelay(); d < 0 || d > 1000*time.Second {
+		bad("startup_delay", "%v is not within 0s to 1000s", d)
 	}
 	if c.PreemptDelay < 0 || c.PreemptDelay > 1000*time.Second {
 		bad("preempt_delay", "%v is not within 0s to 1000s", c.PreemptDelay)

@@ -265,5 +265,5 @@ func (h *host) status(name string) Status {
 }
 
 func gossipVIP(name string, vrid, priority uint8, addrs ...string) Config {
-	return Config{Name: name, VRID: vrid, Priority: priority, Addresses: prefixes(addrs...), Interval: 100 * time.Millisecond}
+	return Config{Name: name, VRID: vrid, Priority: priority, Addresses: prefixes(addrs...), Interval: 100 * time.Millisecond, StartupDelay: new(time.Duration)}
 }

@@ -133,7 +133,7 @@ func (c Config) addrs() []netip.Addr {
 func (c Config) router(local netip.Addr) vrrp.Config {
 	r := vrrp.Config{
 		VRID: c.VRID, Version: c.Version, Priority: c.Priority, Interval: c.Interval,
-		Preempt: c.preempts(), PreemptDelay: c.PreemptDelay, Addresses: c.addrs(), Local: local,
+		Preempt: c.preempts(), PreemptDelay: c.PreemptDelay, Wait: c.startupDelay(), Addresses: c.addrs(), Local: local,
 	}
 	if c.Password != "" {
 		r.AuthType = vrrp.AuthPassword

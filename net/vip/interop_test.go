@@ -29,7 +29,7 @@ type dialect struct {
 func dialects() []dialect {
 	v4 := Config{
 		Name: "web", VRID: 51, Addresses: prefixes("10.98.0.100/24"), Interface: "eth0",
-		Interval: 100 * time.Millisecond, Carrier: "vrrp", Version: 3,
+		Interval: 100 * time.Millisecond, Carrier: "vrrp", Version: 3, StartupDelay: new(time.Duration),
 	}
 	with := func(change func(*Config)) Config {
 		c := v4

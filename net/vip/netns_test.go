@@ -372,7 +372,7 @@ func prefixes(text ...string) (all []netip.Prefix) {
 func wireVIP(priority uint8, addrs ...string) Config {
 	return Config{
 		Name: "web", VRID: 51, Addresses: prefixes(addrs...), Interface: "eth0", Priority: priority,
-		Interval: 100 * time.Millisecond, Carrier: "vrrp",
+		Interval: 100 * time.Millisecond, Carrier: "vrrp", StartupDelay: new(time.Duration),
 	}
 }
 

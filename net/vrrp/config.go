@@ -35,7 +35,7 @@ type Config struct {
 	Addresses []netip.Addr  // the virtual addresses, in the order configured
 	Local     netip.Addr    // our primary address: of two equal priorities the higher address wins
 	Rank      netip.Addr    // compared before Local, where that is no address but a name; see Heard
-	Wait      time.Duration // added to the first activeDown after Start
+	Wait      time.Duration // added to the first activeDown after Start and after Recovered
 
 	AuthType uint8   // v2: 0 none, 1 simple password
 	Auth     [8]byte // v2: the password, padded with zeros

@@ -206,7 +206,7 @@ func (r *Router) recovered() {
 	r.fault = ""
 	r.addrs.retry = 0
 	if r.state == Faulty {
-		r.begin("recovered", 0)
+		r.begin("recovered", r.cfg.Wait)
 	}
 }
 
