@@ -6,9 +6,11 @@ import (
 )
 
 // A news is something that not every host knows yet: the state of a host, or, with
-// a topic, what it says. Each travels in a bounded number of datagrams, the newest
-// first. Beside the news, each datagram carries a few old words in turn, for those
-// who missed them.
+// a topic, what it says. Each travels in a bounded number of datagrams, those first
+// that went out least often: while a large cluster gets to know itself each host has
+// a piece of news about every other, and a death must not wait behind them. Beside
+// the news, each datagram carries a few old words in turn, for those who missed
+// them.
 type news struct {
 	host  *host
 	topic Topic
@@ -32,10 +34,18 @@ func (c *Core) rounds() uint8 {
 // spread makes the state of h news.
 func (c *Core) spread(h *host) {
 	h.news = c.rounds()
-	if !h.queue {
-		h.queue = true
-		c.fresh = slices.Insert(c.fresh, 0, news{host: h})
+	c.queue(news{host: h}, h.queue)
+	h.queue = true
+}
+
+// queue puts n at the head of the queue, in which it may be already.
+func (c *Core) queue(n news, queued bool) {
+	if i := slices.Index(c.fresh, n); queued && i >= 0 {
+		copy(c.fresh[1:i+1], c.fresh[:i])
+		c.fresh[0] = n
+		return
 	}
+	c.fresh = slices.Insert(c.fresh, 0, n)
 }
 
 // spreadSaid makes news of what h says. In a mesh it is none: h says it to all.
@@ -44,10 +54,8 @@ func (c *Core) spreadSaid(h *host, s *said) {
 		return
 	}
 	s.news = c.rounds()
-	if !s.queue {
-		s.queue = true
-		c.fresh = slices.Insert(c.fresh, 0, news{host: h, topic: s.topic, word: true})
-	}
+	c.queue(news{host: h, topic: s.topic, word: true}, s.queue)
+	s.queue = true
 }
 
 // gather appends news, and some old words if turn is true, to p, at most space bytes.
@@ -71,11 +79,8 @@ func (c *Core) gather(p []byte, space int, turn bool) []byte {
 			}
 			p = q
 		}
-		done := n - len(kept) - len(again)
-		copy(c.fresh, kept)
-		copy(c.fresh[len(kept):], c.fresh[n:])
-		c.fresh = append(c.fresh[:len(c.fresh)-done-len(again)], again...)
 		c.kept, c.again = kept, again
+		c.requeue(n)
 	}
 	if turn {
 		for range min(oldWords, len(c.hosts)+1) {
@@ -83,6 +88,33 @@ func (c *Core) gather(p []byte, space int, turn bool) []byte {
 		}
 	}
 	return p
+}
+
+// requeue puts what is left of the first n pieces of news back among the others:
+// those that found no room at the head, those that went out behind the ones that
+// did so less often.
+func (c *Core) requeue(n int) {
+	again, rest := c.again, c.fresh[n:]
+	c.fresh = append(c.fresh[:0], c.kept...)
+	for len(again) > 0 && len(rest) > 0 {
+		if again[0].left() > rest[0].left() {
+			c.fresh, again = append(c.fresh, again[0]), again[1:]
+		} else {
+			c.fresh, rest = append(c.fresh, rest[0]), rest[1:]
+		}
+	}
+	c.fresh = append(append(c.fresh, again...), rest...)
+}
+
+// left is in how many datagrams n is still to go.
+func (n news) left() uint8 {
+	if !n.word {
+		return n.host.news
+	}
+	if s := n.host.said(n.topic); s != nil {
+		return s.news
+	}
+	return 0
 }
 
 // fill appends the part of the table that begins after a name, as far as there is room.
