@@ -25,3 +25,12 @@ func TestAddressDeletedByHand(t *testing.T) {
 	c.holder("lb1")
 	c.steady(10 * c.interval)
 }
+
+// Somebody adds the address by hand on the backup. It is taken away there.
+func TestAddressAddedByHand(t *testing.T) {
+	c := newCluster(t, options{})
+	_, err := c.nodes[1].Host.Run("ip", "addr", "add", vip.String(), "dev", "eth0")
+	must(t, err)
+	c.holder("lb1")
+	c.steady(10 * c.interval)
+}

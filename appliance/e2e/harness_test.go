@@ -443,20 +443,6 @@ func (c *cluster) reboot(n *demo.Node) {
 		must(c.T, n.Host.RemoveAddress(vip))
 	}
 	must(c.T, c.lan.Plug(n.Host))
-	// Long before a host that boots starts its services, its link is up and its
-	// neighbours resolve: the first ARP request on a cable just plugged is lost,
-	// and the kernel sends the next a second later.
-	own, err := n.Host.Addresses()
-	must(c.T, err)
-	for _, from := range c.nodes {
-		if from == n || !from.Running() {
-			continue
-		}
-		p, err := demo.StartPing(from.Host, own[0].Addr(), 5*time.Millisecond)
-		must(c.T, err)
-		c.until(n.Host.Name+" is on the network again", func() bool { return p.Answered(20) })
-		p.Stop()
-	}
 	must(c.T, n.Start())
 }
 
