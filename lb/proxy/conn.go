@@ -31,6 +31,7 @@ type conn struct {
 	inactive   bool // counted as half-closed
 	queued     bool // in the worker's ready list
 	lastUsed   int64
+	patience   int64 // tick at which the handshake has taken too long
 	dialed     int64 // nanoseconds, when sampled
 }
 

@@ -44,8 +44,15 @@ func (w *worker) adopt(fd int32, from *sockaddr, s *service) {
 		w.end(c, true)
 		return
 	}
-	w.wheel.add(&c.timer, w.tick+s.options.Load().firstTimeout())
+	w.begin(c)
 	w.dial(c, first)
+}
+
+// begin sets the time that an attempt may take.
+func (w *worker) begin(c *conn) {
+	c.patience = w.tick + c.service.options.Load().firstTimeout()
+	w.wheel.remove(&c.timer)
+	w.wheel.add(&c.timer, c.patience)
 }
 
 // dial connects c to a real server it was not offered to yet, and again to another when that fails
@@ -146,8 +153,7 @@ func (w *worker) connectFailed(c *conn, err syscall.Errno) {
 	eof, readable := h.eof, h.readable
 	*h = half{eof: eof, readable: readable}
 	c.half[serverSide] = half{writable: true, nodelay: true}
-	w.wheel.remove(&c.timer)
-	w.wheel.add(&c.timer, w.tick+c.service.options.Load().firstTimeout())
+	w.begin(c)
 	w.dial(c, first)
 	w.blocks.put(first)
 }
@@ -156,7 +162,12 @@ func (w *worker) connectFailed(c *conn, err syscall.Errno) {
 func (w *worker) due(c *conn) {
 	o := c.service.options.Load()
 	if c.connecting {
-		if !connected(c.fd[serverSide]) {
+		switch {
+		case connected(c.fd[serverSide]):
+		case w.tick < c.patience: // the wheel is shorter than that
+			w.wheel.add(&c.timer, c.patience)
+			return
+		default:
 			w.connectFailed(c, syscall.ETIMEDOUT)
 			return
 		}

@@ -193,3 +193,21 @@ func TestStatsNameEachServerOnce(t *testing.T) {
 		}
 	}
 }
+
+// The wheel of timers is 51 s round: a longer connect timeout goes round again.
+func TestConnectTimeoutLongerThanTheWheel(t *testing.T) {
+	v := web(silentAddress(t))
+	v.ConnectTimeout = 2 * time.Minute
+	f, w := loneWorker(t, v)
+	dial(t, v)
+	c := w.accepted()
+	for after, want := range []uint64{0, 0, 0, 1} { // minutes and a little
+		w.tick = int64(time.Duration(after)*time.Minute/tick) - 2
+		for x := w.wheel.expired(w.tick); x != nil; x = w.wheel.expired(w.tick) {
+			w.due(w.conns.at(x.owner))
+		}
+		if n := serverStats(f, v.Servers[0].Address).ConnectErrors; n != want || c.open != (want == 0) {
+			t.Fatalf("before minute %d: %d connect errors, open %t", after, n, c.open)
+		}
+	}
+}

@@ -69,19 +69,35 @@ func (s *weightedRoundRobin) Pick(_ netip.Addr, l Loads) int {
 	if s.top == 0 {
 		return -1
 	}
-	// From any position, all passes once round and the rest of the present one see every server at
-	// pass weight 1.
-	for range s.top/s.step + 2 {
+	heaviest := 0 // of those that may be chosen, asked for once the present pass has none
+	for {
 		for i := s.at + 1; i < len(s.servers); i++ {
 			if s.servers[i].Weight >= s.pass && takes(s.servers[i], i, l) {
 				s.at = i
 				return i
 			}
 		}
+		if heaviest == 0 {
+			if heaviest = s.heaviest(l); heaviest == 0 {
+				return -1
+			}
+		}
 		s.at = -1
 		if s.pass -= s.step; s.pass <= 0 {
 			s.pass = s.top
 		}
+		if above := s.pass - heaviest; above > 0 { // passes that choose nobody
+			s.pass -= (above + s.step - 1) / s.step * s.step
+		}
 	}
-	return -1
+}
+
+func (s *weightedRoundRobin) heaviest(l Loads) int {
+	most := 0
+	for i, r := range s.servers {
+		if takes(r, i, l) {
+			most = max(most, r.Weight)
+		}
+	}
+	return most
 }

@@ -288,3 +288,28 @@ func Example() {
 	}
 	// Output: 0 0 1 0 0 1
 }
+
+// Who takes nothing costs no passes: this must not go through 65,535 of them for each pick.
+func TestWRRPassesOverTheHeavyAtOnce(t *testing.T) {
+	s := servers(65535, 65534, 2, 1)
+	l := newLoads(4)
+	l.unusable[0], l.unusable[1] = true, true
+	picks := testing.Benchmark(func(b *testing.B) {
+		x, _ := New(pool.WRR)
+		x.Update(s)
+		for b.Loop() {
+			x.Pick(client(0), l)
+		}
+	})
+	if each := picks.NsPerOp(); each > 20_000 {
+		t.Errorf("%d ns a pick", each)
+	}
+	x := mustNew(t, pool.WRR, s)
+	if got := sequence(x, l, 6); got != "CCDCCD" {
+		t.Errorf("picked %s, want C twice as often as D", got)
+	}
+	l.unusable[2], l.unusable[3] = true, true
+	if got := sequence(x, l, 2); got != "--" {
+		t.Errorf("picked %s where nobody takes any", got)
+	}
+}
