@@ -56,7 +56,7 @@ type Options struct {
 	// Link holds the addresses. Default: the kernel's interfaces.
 	Link vip.Link
 
-	// Log is used on the loop's thread. With Realtime it must never block.
+	// Log may block: the loop is kept from waiting for it.
 	Log *slog.Logger
 
 	speak func(s Settings, r *heartbeat.Rider, l *heartbeat.Loop, o Options) (speaker, error)
@@ -100,7 +100,7 @@ var topics = []gossip.Topic{gossip.Votes, gossip.Summary}
 
 // A Beat is a loop with a node and a speaker on it.
 type Beat struct {
-	log     *slog.Logger
+	logs    *logQueue
 	loop    *heartbeat.Loop
 	node    *heartbeat.Node
 	speaker speaker
@@ -112,12 +112,19 @@ type Beat struct {
 	settings Settings
 }
 
-// New composes a Beat. It binds the socket; nothing runs before Run.
-func New(s Settings, o Options) (*Beat, error) {
+// New composes a Beat. It binds the socket; nothing but the log runs before Run.
+func New(s Settings, o Options) (_ *Beat, err error) {
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
 	s = s.withDefaults()
+	var logs *logQueue
+	o.Log, logs = queueLog(o.Log)
+	defer func() {
+		if err != nil {
+			logs.flush()
+		}
+	}()
 	loop, err := heartbeat.NewLoop(heartbeat.LoopConfig{Realtime: o.Realtime, Log: o.Log})
 	if err != nil {
 		return nil, err
@@ -127,7 +134,7 @@ func New(s Settings, o Options) (*Beat, error) {
 		return nil, err
 	}
 	b := &Beat{
-		log: o.Log, loop: loop, node: node, settings: s,
+		logs: logs, loop: loop, node: node, settings: s,
 		riders: make(map[gossip.Topic]*heartbeat.Rider), killed: make(chan struct{}),
 	}
 	adverts := node.Join(gossip.Adverts)
@@ -193,6 +200,7 @@ func (b *Beat) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	b.node.Close()
+	b.logs.flush()
 	return err
 }
 

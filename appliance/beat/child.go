@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.org/ha/appliance/logline"
 	"example.org/ha/net/gossip"
 )
 
@@ -24,8 +25,8 @@ const (
 
 // Child is the beat process: it talks to the main process over the descriptor
 // fd and returns when that one said stop or is gone, after the addresses are
-// gone too. newLog makes the logger from the writer it is to use; nil means
-// text lines. Signals that ask a process to end are ignored: they reach the
+// gone too. newLog makes the logger from the writer it is to use, which may
+// block: the beat is kept from waiting for it; nil means text lines. Signals that ask a process to end are ignored: they reach the
 // whole process group or service, and the main process decides the order in
 // which its parts end.
 func Child(fd int, newLog func(io.Writer) *slog.Logger) error {
@@ -33,18 +34,21 @@ func Child(fd int, newLog func(io.Writer) *slog.Logger) error {
 }
 
 func child(fd int, newLog func(io.Writer) *slog.Logger, o Options) error {
-	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	// A log whose reader is gone must not end the process either.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	syscall.CloseOnExec(fd)
 	p, err := newPipe(os.NewFile(uintptr(fd), "main"))
 	if err != nil {
 		return err
 	}
-	lines := newLineQueue(os.Stderr)
-	defer lines.flush()
+	lines := logline.NewQueue(os.Stderr)
+	defer lines.Flush()
 	if newLog == nil {
 		newLog = func(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 	}
-	o.Log = newLog(lines)
+	log, queue := queueLog(newLog(os.Stderr))
+	defer queue.flush()
+	o.Log = log
 	c := &conversation{pipe: p, out: newOutbox(), options: o, ended: make(chan error, 1)}
 	return c.run()
 }
@@ -72,7 +76,7 @@ func (c *conversation) run() error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		if err := c.out.run(writing, c.pipe); err != nil && !errors.Is(err, syscall.EPIPE) {
+		if err := c.out.run(writing, c.pipe); err != nil && !isGone(err) {
 			c.options.Log.Error("pipe to the main process failed", "err", err)
 		}
 	}()

@@ -1,63 +1,70 @@
 package beat
 
 import (
-	"bytes"
-	"fmt"
-	"io"
+	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	maxLines   = 512
+	maxRecords = 512
 	flushLimit = time.Second
 )
 
-// A lineQueue is a writer that never blocks: log lines written on the loop's
-// thread must not wait for whoever reads standard error. A full queue drops
-// lines and says later how many.
-type lineQueue struct {
-	lines   chan []byte
+// A logQueue keeps whoever logs from waiting for whoever reads the log: standard
+// error may be a pipe that is full or a disk that is slow, and the loop's thread
+// has beats to send. Records wait here, and are formatted, on a goroutine of its
+// own. A full queue drops records and says later how many.
+type logQueue struct {
+	records chan queued
 	dropped atomic.Uint64
 	ended   chan struct{}
 }
 
-func newLineQueue(w io.Writer) *lineQueue {
-	q := &lineQueue{lines: make(chan []byte, maxLines), ended: make(chan struct{})}
-	go q.run(w)
-	return q
+// queued is a record and the handler it is for; without one it ends the queue.
+type queued struct {
+	handler slog.Handler
+	record  slog.Record
 }
 
-func (q *lineQueue) Write(b []byte) (int, error) {
-	select {
-	case q.lines <- bytes.Clone(b):
-	default:
-		q.dropped.Add(1)
+// queueLog returns a logger that never blocks in front of log, and the queue
+// between them; nil if log is such a one already, and whoever made it flushes it.
+func queueLog(log *slog.Logger) (*slog.Logger, *logQueue) {
+	if _, ok := log.Handler().(queueHandler); ok {
+		return log, nil
 	}
-	return len(b), nil
+	q := &logQueue{records: make(chan queued, maxRecords), ended: make(chan struct{})}
+	go q.run()
+	return slog.New(queueHandler{log.Handler(), q}), q
 }
 
-func (q *lineQueue) run(w io.Writer) {
+func (q *logQueue) run() {
 	defer close(q.ended)
-	for line := range q.lines {
-		if line == nil {
+	for r := range q.records {
+		if r.handler == nil {
 			return
 		}
 		if n := q.dropped.Swap(0); n > 0 {
-			fmt.Fprintf(w, "%d log lines dropped: standard error is slow\n", n)
+			lost := slog.NewRecord(time.Now(), slog.LevelWarn, "log records dropped: the log is slow", 0)
+			lost.AddAttrs(slog.Uint64("records", n))
+			_ = r.handler.Handle(context.Background(), lost)
 		}
-		// There is nowhere left to report that standard error fails.
-		w.Write(line)
+		// There is nowhere left to report that the log fails.
+		_ = r.handler.Handle(context.Background(), r.record)
 	}
 }
 
-// flush writes what is queued, if that takes no longer than a second. Nothing
-// may be written after it.
-func (q *lineQueue) flush() {
+// flush ends the queue when what is in it was written, or after a second. What is
+// logged later is lost.
+func (q *logQueue) flush() {
+	if q == nil {
+		return
+	}
 	limit := time.NewTimer(flushLimit)
 	defer limit.Stop()
 	select {
-	case q.lines <- nil:
+	case q.records <- queued{}:
 	case <-limit.C:
 		return
 	}
@@ -65,4 +72,29 @@ func (q *lineQueue) flush() {
 	case <-q.ended:
 	case <-limit.C:
 	}
+}
+
+// A queueHandler is the end of a queue where records go in.
+type queueHandler struct {
+	next  slog.Handler
+	queue *logQueue
+}
+
+func (h queueHandler) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
+
+func (h queueHandler) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case h.queue.records <- queued{h.next, r.Clone()}:
+	default:
+		h.queue.dropped.Add(1)
+	}
+	return nil
+}
+
+func (h queueHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return queueHandler{h.next.WithAttrs(attrs), h.queue}
+}
+
+func (h queueHandler) WithGroup(name string) slog.Handler {
+	return queueHandler{h.next.WithGroup(name), h.queue}
 }

@@ -162,8 +162,9 @@ func (p *Parent) live(ctx context.Context) error {
 
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		// A failure to write shows as the end of reading, below.
-		if err := out.run(talking, pp); err != nil {
+		// That the process is gone shows as the end of reading, below; here
+		// it only means that there was still something to tell it.
+		if err := out.run(talking, pp); err != nil && !isGone(err) {
 			p.log.Warn("pipe to the beat process failed", "err", err)
 		}
 	})

@@ -186,3 +186,9 @@ func parseMessage(b []byte) (message, error) {
 // isEnd tells whether the other process closed its end or died, perhaps with
 // packets of ours unread.
 func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) }
+
+// isGone tells whether a message could not be sent because the other process
+// closed its end or died, or because we closed ours.
+func isGone(err error) bool {
+	return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, net.ErrClosed)
+}
