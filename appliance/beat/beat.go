@@ -276,6 +276,11 @@ func (b *Beat) Rider(t gossip.Topic) Rider {
 // Changes delivers the changes of state of the VIPs.
 func (b *Beat) Changes() <-chan vip.Change { return b.speaker.Changes() }
 
+// Ready is closed: New took the configuration.
+func (b *Beat) Ready() <-chan struct{} { return closed }
+
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
 // Status is a snapshot.
 func (b *Beat) Status() Status {
 	return Status{

@@ -203,6 +203,29 @@ func startParent(t *testing.T, s Settings) (p *Parent, dir string, stop func()) 
 	return p, dir, stop
 }
 
+// What is still told to a beat process that has left is no fault of anybody.
+func TestParentDoesNotComplainOfAChildThatLeft(t *testing.T) {
+	ours, theirs, err := socketpair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPipe(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	if err := p.send(message{Stop: true}); err == nil || !isGone(err) {
+		t.Errorf("to a process that is gone: %v", err)
+	}
+	p.conn.Close()
+	if err := p.send(message{Stop: true}); err == nil || !isGone(err) {
+		t.Errorf("after hanging up: %v", err)
+	}
+	if isGone(p.send(message{Say: &word{Body: make([]byte, maxMessage)}})) {
+		t.Error("a message that is too long was taken for the end of the process")
+	}
+}
+
 func awaitChange(t *testing.T, p interface{ Changes() <-chan vip.Change }, name, to string) vip.Change {
 	t.Helper()
 	limit := time.After(20 * time.Second)

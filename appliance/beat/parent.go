@@ -54,6 +54,8 @@ type Parent struct {
 	changes chan vip.Change
 	status  atomic.Pointer[Status]
 
+	configured chan struct{} // closed when a beat process first took a configuration
+
 	applying sync.Mutex // one Apply at a time
 
 	mu       sync.Mutex
@@ -76,6 +78,7 @@ func NewParent(exe string, s Settings, log *slog.Logger) *Parent {
 		exe: cmp.Or(exe, selfExe), args: []string{"beat"}, log: log, settings: s,
 		seats: make(map[gossip.Topic]*seat), changes: make(chan vip.Change, maxChanges),
 		health: make(map[string]health), waiting: make(map[uint64]chan error),
+		configured: make(chan struct{}),
 	}
 	for _, t := range topics {
 		p.seats[t] = newSeat(p, t)
@@ -285,6 +288,11 @@ func (p *Parent) answered(ctx context.Context, a *answer, out *outbox) {
 	}
 	if err == nil {
 		p.ready, p.refused = true, ""
+		select {
+		case <-p.configured:
+		default:
+			close(p.configured)
+		}
 		return
 	}
 	if p.refused != a.Error {
@@ -383,8 +391,12 @@ func (p *Parent) Apply(ctx context.Context, s Settings) error {
 	}
 	if err != nil {
 		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.settings = old
-		p.mu.Unlock()
+		if errors.Is(err, context.DeadlineExceeded) && p.out != nil {
+			// It may yet take what it did not answer in time, so it is told to go back.
+			p.tell(p.out)
+		}
 	}
 	return err
 }
@@ -422,6 +434,9 @@ func (p *Parent) Rider(t gossip.Topic) Rider {
 
 // Changes delivers the changes of state of the VIPs.
 func (p *Parent) Changes() <-chan vip.Change { return p.changes }
+
+// Ready is closed once a beat process has taken a configuration.
+func (p *Parent) Ready() <-chan struct{} { return p.configured }
 
 // Status is the latest the beat process told, at most about a second old.
 func (p *Parent) Status() Status { return *p.status.Load() }

@@ -352,3 +352,39 @@ func TestRealtimeCoversEveryThread(t *testing.T) {
 		t.Errorf("a garbage collection took %v", d)
 	}
 }
+
+// What pinnedPoll stands on: with one P, a goroutine that is pinned keeps it for
+// much longer than the scheduler gives to one, also where it could be stopped.
+func TestPinnedGoroutineIsNotInterrupted(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var others atomic.Uint64
+	var stop atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for !stop.Load() {
+			others.Add(1)
+			runtime.Gosched()
+		}
+	}()
+	// The scheduler's slice is 10 ms.
+	hold := func() (interrupted bool) {
+		before := others.Load()
+		for i, began := 0, time.Now(); time.Since(began) < 100*time.Millisecond; i++ {
+			heed(i)
+		}
+		return others.Load() != before
+	}
+	procPin()
+	pinned := hold()
+	procUnpin()
+	unpinned := hold()
+	stop.Store(true)
+	<-done
+	if pinned {
+		t.Error("runtime.procPin no longer keeps the scheduler away: pinnedPoll needs another way")
+	}
+	if !unpinned {
+		t.Error("the scheduler interrupts nobody: this test shows nothing")
+	}
+}
