@@ -103,6 +103,7 @@ func (d dialect) down(priority int) time.Duration {
 type keepalived struct {
 	l    *lan
 	host string
+	file string
 	cmd  *exec.Cmd
 	out  lockedLog
 }
@@ -125,7 +126,7 @@ func (l *lan) keepalived(host, conf string) *keepalived {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
-	k := &keepalived{l: l, host: host}
+	k := &keepalived{l: l, host: host, file: file}
 	k.cmd = exec.Command("ip", "netns", "exec", l.prefix+host, "keepalived", "-n", "-l", "-D", "-P", "-f", file,
 		"-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp"))
 	out, err := k.cmd.StderrPipe()
@@ -191,7 +192,18 @@ func (k *keepalived) becomes(events <-chan string, state string) {
 	k.l.until(events, "keepalived in "+state, func() bool { return k.logs("Entering " + state + " STATE") })
 }
 
-func TestInteropWithKeepalived(t *testing.T) {
+// reload gives it another configuration.
+func (k *keepalived) reload(conf string) {
+	k.l.t.Helper()
+	if err := os.WriteFile(k.file, []byte(conf), 0o600); err != nil {
+		k.l.t.Fatal(err)
+	}
+	k.cmd.Process.Signal(syscall.SIGHUP)
+}
+
+// needKeepalived skips where it is not installed, except in CI.
+func needKeepalived(t *testing.T) {
+	t.Helper()
 	needNamespaces(t)
 	if _, err := exec.LookPath("keepalived"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -199,6 +211,10 @@ func TestInteropWithKeepalived(t *testing.T) {
 		}
 		t.Skip(err)
 	}
+}
+
+func TestInteropWithKeepalived(t *testing.T) {
+	needKeepalived(t)
 	for _, d := range dialects() {
 		t.Run(d.name+"/ours-first", func(t *testing.T) { t.Parallel(); oursFirst(t, d) })
 		t.Run(d.name+"/theirs-first", func(t *testing.T) { t.Parallel(); theirsFirst(t, d) })
@@ -357,21 +373,41 @@ func noPreempt(t *testing.T, d dialect) {
 	ka.becomes(eb, "MASTER")
 }
 
-// otherAddresses: keepalived has one address more. We follow it and say so,
-// instead of making a second holder.
+// otherAddresses: keepalived is given one address more than we have. We follow
+// it and say so, instead of making a second holder; and then we have it too.
 func otherAddresses(t *testing.T, d dialect) {
+	const second = "10.98.0.101"
 	l := newLAN(t, "a", "b")
-	eb := l.events("b")
-	d.vips += "\n 10.98.0.101/24 dev eth0"
+	ea, eb := l.events("a"), l.events("b")
 	ka := l.keepalived("b", d.config(150))
 	ka.becomes(eb, "MASTER")
 	ours := l.speaker("a", d.mine(100))
 	ours.becomes("backup")
-	l.until(nil, "ten adverts heard", func() bool { return ours.status()[0].Heard > 10 })
+	heardMore := func() {
+		t.Helper()
+		was := ours.status()[0].Heard
+		l.until(nil, "ten adverts heard", func() bool { return ours.status()[0].Heard > was+10 })
+	}
+	heardMore()
+	if st := ours.status()[0]; len(st.Warnings) > 0 {
+		t.Errorf("warnings %v before the change", st.Warnings)
+	}
+	d.vips += "\n " + second + "/24 dev eth0"
+	ka.reload(d.config(150))
+	l.until(eb, "keepalived holds both", func() bool { return l.holds("b", second) })
+	heardMore()
 	st := ours.status()[0]
-	if st.State != "backup" || len(st.Warnings) == 0 || st.Active != "10.98.0.2" {
+	if st.State != "backup" || st.Transitions != 1 || len(st.Warnings) == 0 || st.Active != "10.98.0.2" {
 		t.Errorf("status %+v, want backup behind 10.98.0.2 with a warning", st)
 	}
-	l.until(eb, "one holder", func() bool { return l.holds("b", d.ip) })
 	l.oneHolder(d.ip, "a", "b")
+	mine := d.mine(100)
+	mine.Addresses = prefixes(d.ip+"/24", second+"/24")
+	ours.apply(mine)
+	heardMore()
+	if st := ours.status()[0]; st.State != "backup" || st.Transitions != 1 {
+		t.Errorf("status %+v, want backup all the time", st)
+	}
+	ka.terminate()
+	l.until(ea, "we hold both", func() bool { return l.holds("a", d.ip) && l.holds("a", second) })
 }

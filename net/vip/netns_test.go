@@ -41,6 +41,10 @@ func TestMain(m *testing.M) {
 // 10.98.0.N for host "hN".
 const hostVar = "VIP_TEST_HOST"
 
+// realtimeVar gives a speaker the realtime loop it has in the product: for
+// tests that count single milliseconds.
+const realtimeVar = "VIP_TEST_REALTIME"
+
 func gossipNode(host string, loop *heartbeat.Loop, log *slog.Logger) (*heartbeat.Node, error) {
 	keys, err := gossip.ParseKeys([]byte(base64.StdEncoding.EncodeToString(make([]byte, 32))))
 	if err != nil {
@@ -61,7 +65,7 @@ func speakerMain(text string) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	loop, err := heartbeat.NewLoop(heartbeat.LoopConfig{})
+	loop, err := heartbeat.NewLoop(heartbeat.LoopConfig{Realtime: os.Getenv(realtimeVar) != "", Priority: 50})
 	if err != nil {
 		return err
 	}
@@ -147,6 +151,8 @@ type lan struct {
 	t      *testing.T
 	prefix string
 	hosts  []string
+	// realtime speakers keep their pace on a busy machine.
+	realtime bool
 }
 
 var lans atomic.Int32
@@ -227,7 +233,9 @@ func (l *lan) lines(cmd *exec.Cmd) <-chan string {
 	lines := make(chan string, 4096)
 	go func() {
 		defer close(lines)
-		for in := bufio.NewScanner(out); in.Scan(); {
+		in := bufio.NewScanner(out)
+		in.Buffer(nil, 1<<20) // the status of 255 VIPs is one line
+		for in.Scan() {
 			select {
 			case lines <- in.Text():
 			default:
@@ -279,6 +287,9 @@ func (l *lan) speaker(host string, cfgs ...Config) *process {
 	}
 	p := &process{t: l.t, host: host, cmd: exec.Command("ip", "netns", "exec", l.prefix+host, exe), log: new(strings.Builder)}
 	p.cmd.Env = append(os.Environ(), speakerVar+"="+string(text))
+	if l.realtime {
+		p.cmd.Env = append(p.cmd.Env, realtimeVar+"=1")
+	}
 	if cfgs[0].Carrier != carrierVRRP {
 		p.cmd.Env = append(p.cmd.Env, hostVar+"="+host)
 	}

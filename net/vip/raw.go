@@ -54,6 +54,8 @@ const (
 	soPriority   = 7
 	maxDrain     = 512 // packets of one round: the rest waits for the next
 	headerLenIP4 = 20
+
+	receiveBuffer = 2 << 20
 )
 
 func openPort(name string, index int, v6 bool, local netip.Addr) *port {
@@ -79,6 +81,10 @@ func (p *port) open() (err error) {
 		if err == nil {
 			err = unix.SetsockoptInt(p.fd, level, option, value)
 		}
+	}
+	// 255 routers speak at once, and again before a host that stood still reads.
+	if unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		_ = unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	}
 	if err = unix.BindToDevice(p.fd, p.name); err != nil {
 		return err

@@ -82,9 +82,21 @@ func (s *Speaker) Status() []Status {
 	return all
 }
 
-// publish renews the snapshot. It allocates, so it is for changes only.
+// publishPace is the least time between snapshots, for each VIP in them: they
+// are garbage afterwards, and the more of it the more VIPs move.
+const publishPace = 100 * time.Microsecond
+
+// publish renews the snapshot, or sees to it that a later Wake does. It
+// allocates, so it is for changes only.
 func (s *Speaker) publish() {
+	if s.renewAt.After(s.now) {
+		if s.deadline.IsZero() || s.renewAt.Before(s.deadline) {
+			s.deadline = s.renewAt
+		}
+		return
+	}
 	s.stale = false
+	s.renewAt = s.now.Add(time.Duration(len(s.legs)) * publishPace)
 	all := make([]snapshot, 0, len(s.legs))
 	for _, i := range s.instances {
 		for _, l := range i.legs {

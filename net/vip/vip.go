@@ -77,6 +77,7 @@ type Speaker struct {
 	deadline  time.Time
 	now       time.Time // of this Wake
 	stale     bool      // the snapshot does not say what is
+	renewAt   time.Time // when it may be renewed
 	later     []Config  // a configuration that waits for instances to stop
 	stopping  bool
 	stopped   bool
@@ -256,6 +257,11 @@ func (s *Speaker) take(m any) {
 // expire gives every router whose time has come its turn and finds the next
 // deadline.
 func (s *Speaker) expire() {
+	// A router's deadline comes nearer only in step, which sees it: until the
+	// nearest one known there is nothing to do.
+	if s.deadline.After(s.now) {
+		return
+	}
 	var next time.Time
 	for _, i := range s.instances {
 		if d := i.router.Deadline(); !d.IsZero() && !d.After(s.now) {

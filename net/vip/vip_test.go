@@ -245,7 +245,7 @@ func TestRejectedBodiesAreCountedAndChangeNothing(t *testing.T) {
 	b := w.host("b", web(100))
 	w.run(2 * time.Second)
 	before := b.s.Deadline()
-	for _, body := range [][]byte{{}, {1}, {9, 0}, {1, 5, 51, 7}, {1, 0, 1, 255}, {1, 0, 7}} {
+	for _, body := range [][]byte{{}, {1}, {9, 0}, {1, 0, 5, 51, 7}, {1, 0, 0, 1, 255}, {1, 0, 0, 7}, {1, 3, 10, 0, 0, 0, 0}} {
 		a.rider.Shout(body)
 	}
 	b.s.Wake(w.now)
@@ -253,8 +253,8 @@ func TestRejectedBodiesAreCountedAndChangeNothing(t *testing.T) {
 		t.Error("a refused body has touched a timer")
 	}
 	st := b.status("web")
-	if st.Rejected["malformed_beat"] != 4 || st.Rejected["unknown_version"] != 2 {
-		t.Errorf("rejected %v, want 4 malformed and 2 of unknown version", st.Rejected)
+	if st.Rejected["malformed_beat"] != 5 || st.Rejected["unknown_version"] != 2 {
+		t.Errorf("rejected %v, want 5 malformed and 2 of unknown version", st.Rejected)
 	}
 	w.run(time.Second)
 	w.want("a", ip1)
@@ -351,13 +351,13 @@ func TestStatusNamesTheHostOnTheWire(t *testing.T) {
 	h, port := wired(t, w, func(*Config) {})
 	ad := advert(200)
 	h.s.hearWire(port, h.s.legs[0], ad.AppendTo(nil, theirAddr, vrrp.GroupIPv4(), vrrp.PseudoHeader), theirAddr, vrrp.GroupIPv4(), 255)
-	h.settle()
+	w.run(time.Millisecond)
 	if st := h.status("web"); st.Active != theirAddr.String() || st.ActiveAddr != theirAddr {
 		t.Errorf("%q at %v is active, want the address of a stranger", st.Active, st.ActiveAddr)
 	}
 	w.host("b") // at that address
 	w.beatAll()
-	h.settle()
+	w.run(time.Millisecond)
 	if st := h.status("web"); st.Active != "b" || st.ActiveAddr != theirAddr {
 		t.Errorf("%q at %v is active, want b", st.Active, st.ActiveAddr)
 	}
