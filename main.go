@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"example.org/ha/appliance/admin"
 	"example.org/ha/appliance/beat"
 	"example.org/ha/appliance/demo"
+	"example.org/ha/appliance/logline"
 )
 
 // version is set by the linker.
@@ -106,14 +108,28 @@ type surroundings struct {
 
 // context ends at the first signal to stop. The second one ends the process at once.
 func (s *surroundings) context() (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, func() {
-		again := make(chan os.Signal, 1)
-		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
-		<-again
-		os.Exit(exitFailed)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	over := make(chan struct{})
+	go func() {
+		select {
+		case sig := <-signals:
+			cancel(fmt.Errorf("signal: %v", sig))
+		case <-over:
+			return
+		}
+		select {
+		case <-signals:
+			os.Exit(exitFailed)
+		case <-over:
+		}
+	}()
+	return ctx, sync.OnceFunc(func() {
+		signal.Stop(signals)
+		close(over)
+		cancel(nil)
 	})
-	return ctx, stop
 }
 
 // explain prints an error once and chooses the exit code.
@@ -122,7 +138,10 @@ func explain(err error, stderr io.Writer) int {
 		return exitOK
 	}
 	if _, ok := errors.AsType[silent](err); !ok {
-		fmt.Fprintf(stderr, "ha: %v\n", err)
+		// Standard error may be a pipe that nobody reads: last words must not keep a host from ending.
+		lines := logline.NewQueue(stderr)
+		fmt.Fprintf(lines, "ha: %v\n", err)
+		lines.Flush()
 	}
 	if _, ok := errors.AsType[appliance.Mistakes](err); ok {
 		return exitUsage
@@ -155,11 +174,17 @@ type runCmd struct {
 func (runCmd) Help() string {
 	return `Runs until SIGTERM or ^C, then hands its virtual addresses over and stops; a second signal ends it at
 once. SIGHUP reads the file again (so does "ha reload", which also says why a file is refused).
-The log goes to standard error, one line for each change of state.
+The log goes to standard error, one line for each change of state. A log that cannot be written, or that
+nobody reads, stops nothing: its lines are dropped and counted.
 
   ha run -c /etc/ha/ha.toml
 
-As a systemd unit: Type=notify, ExecStart=/usr/bin/ha run -c /etc/ha/ha.toml, Restart=always.`
+As a systemd unit:
+
+  [Service]
+  Type=notify-reload
+  ExecStart=/usr/bin/ha run -c /etc/ha/ha.toml
+  Restart=always`
 }
 
 func (c runCmd) Run(s *surroundings) error { return serve(s, c.Config) }
@@ -183,15 +208,24 @@ func serve(s *surroundings, file string, role ...string) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(s.stderr, cfg.LogFormat)
+	lines := logline.NewQueue(s.stderr)
+	defer lines.Flush()
+	log := newLog(lines, cfg.LogFormat)
 	slog.SetDefault(log)
+	// By default the runtime ends a process that logs to a pipe whose reader is gone. The signal is taken
+	// rather than ignored, because the scripts that we run would inherit that.
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, syscall.SIGPIPE)
+	defer signal.Stop(gone)
 	// The beat process reads no file; its log must look like this one's all the same.
 	if err := os.Setenv(logFormat, cfg.LogFormat); err != nil {
 		return fmt.Errorf("run: pass the log format on: %w", err)
 	}
 	ctx, stop := s.context()
 	defer stop()
-	a, err := appliance.New(cfg, appliance.Options{Log: log, File: file, Role: role, Version: version})
+	a, err := appliance.New(cfg, appliance.Options{
+		Log: log, LogLost: lines.Lost, File: file, Role: role, Version: version,
+	})
 	if err != nil {
 		return err
 	}
@@ -214,8 +248,7 @@ func serve(s *surroundings, file string, role ...string) error {
 // logFormat names the variable that carries log_format to the beat process. It is no setting.
 const logFormat = "HA_LOG_FORMAT"
 
-// newLog is the one log of the process. What it writes to may fail (a full disk): slog then drops the
-// line, and nothing else is hurt.
+// newLog is the one log of the process. What it writes to must neither block nor fail: see logline.
 func newLog(w io.Writer, format string) *slog.Logger {
 	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, nil))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"example.org/ha/appliance/admin"
@@ -22,9 +23,10 @@ import (
 // Options are what an appliance is told beside its configuration.
 type Options struct {
 	Log     *slog.Logger
-	File    string   // where Config came from, for reload; empty: it cannot be reloaded from a file
-	Role    []string // the roles named on the command line, which win over the file's
-	Exe     string   // the binary whose `beat` command carries heartbeats; empty: this one
+	LogLost func() uint64 // counts the lines of Log that were dropped; nil: none ever
+	File    string        // where Config came from, for reload; empty: it cannot be reloaded from a file
+	Role    []string      // the roles named on the command line, which win over the file's
+	Exe     string        // the binary whose `beat` command carries heartbeats; empty: this one
 	Version string
 	// Link, when set, holds the addresses in place of the kernel, and the heartbeat then runs in this
 	// process on an ordinary goroutine: for demonstrations and tests, several appliances in one process.
@@ -41,6 +43,7 @@ type heart interface {
 	Rider(t gossip.Topic) beat.Rider
 	Status() beat.Status
 	Changes() <-chan vip.Change
+	Ready() <-chan struct{} // closed once it has taken a configuration
 }
 
 // An Appliance is one host: its roles, built and connected. Only this type knows all of them.
@@ -85,7 +88,7 @@ func New(cfg Config, opt Options) (*Appliance, error) {
 	if err := a.buildHeart(); err != nil {
 		return nil, err
 	}
-	a.roles = append(a.roles, part{"beat", a.runHeart})
+	a.roles = append(a.roles, part{partBeat, a.runHeart})
 	if slices.Contains(cfg.Roles, RoleLB) {
 		a.proxy = proxy.New(a.log)
 		if a.balancer, err = lb.New(cfg.LB, a.proxy, a.log); err != nil {
@@ -166,7 +169,17 @@ func (a *Appliance) runHeart(ctx context.Context, ready func()) error {
 		ready()
 		return a.heart.Run(own)
 	}
-	ready()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	over := make(chan struct{})
+	defer close(over)
+	wg.Go(func() {
+		select {
+		case <-a.heart.Ready():
+			ready()
+		case <-over:
+		}
+	})
 	return a.heart.Run(ctx)
 }
 
@@ -196,32 +209,35 @@ func (a *Appliance) runProxy(ctx context.Context, ready func()) error {
 func (a *Appliance) Run(ctx context.Context) error {
 	a.log.Info("starting", slog.String("node", a.cfg.Node), slog.String("cluster", a.cfg.Cluster.Name),
 		slog.Any("roles", a.cfg.Roles), slog.String("version", a.opt.Version))
-	waiting := len(a.roles)
-	err := runAll(ctx, a.roles, a.log, func(r Role) {
+	var told atomic.Bool
+	stop := context.AfterFunc(ctx, func() { tellSystemd(systemdStopping) })
+	defer stop()
+	return runAll(ctx, a.roles, a.log, func(r Role) {
 		a.mu.Lock()
 		a.ready[r.String()] = true
-		waiting--
-		all := waiting == 0
 		a.mu.Unlock()
-		if all {
+		if a.allReady() && told.CompareAndSwap(false, true) {
 			a.log.Info("ready")
-			tellSystemd("READY=1")
+			tellSystemd(systemdReady)
 		}
 	})
-	return err
+}
+
+// allReady says that every role has been ready once.
+func (a *Appliance) allReady() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.ready) == len(a.roles)
 }
 
 // Release hands a virtual address, with its group, to another host: to the one named, or to the best
 // backup. It returns when this host has let go, which it does only after the other has announced.
 func (a *Appliance) Release(ctx context.Context, name, to string) (time.Duration, error) {
-	status := a.heart.Status()
-	i := slices.IndexFunc(status.VIPs, func(s vip.Status) bool { return s.Name == name })
-	if i < 0 {
+	// Whether it is active is not asked of the status, which is a moment old: the heart decides.
+	if !slices.ContainsFunc(a.config().VIP, func(v VIP) bool { return v.Name == name }) {
 		return 0, fmt.Errorf("%w: no virtual address of this host is called %q", admin.ErrUnknown, name)
 	}
-	if s := status.VIPs[i]; s.State != stateActive {
-		return 0, fmt.Errorf("%w: %s is %s on this host%s", admin.ErrState, name, s.State, heldBy(s))
-	}
+	status := a.heart.Status()
 	if to != "" && !slices.ContainsFunc(status.Heartbeat.Hosts, func(h heartbeat.Host) bool { return h.Name == to && h.State == hostAlive }) {
 		return 0, fmt.Errorf("%w: no living host of the cluster is called %q", admin.ErrUnknown, to)
 	}
@@ -229,7 +245,7 @@ func (a *Appliance) Release(ctx context.Context, name, to string) (time.Duration
 	defer cancel()
 	begin := time.Now()
 	if err := a.heart.Resign(ctx, name, to); err != nil {
-		return 0, fmt.Errorf("%w: %w", admin.ErrState, err)
+		return 0, fmt.Errorf("%w: %w%s", admin.ErrState, err, a.heldBy(name))
 	}
 	for {
 		select {
@@ -237,7 +253,7 @@ func (a *Appliance) Release(ctx context.Context, name, to string) (time.Duration
 			return 0, fmt.Errorf("appliance: release %s: not handed over: %w", name, ctx.Err())
 		case c := <-changes:
 			switch {
-			case c.Name != name || c.To == stateResigning:
+			case c.Name != name || c.From != stateResigning: // perhaps how it came here, told late
 			case c.To == stateActive:
 				return 0, fmt.Errorf("%w: nobody took %s, this host holds it again: %s", admin.ErrState, name, c.Reason)
 			default:
@@ -247,17 +263,23 @@ func (a *Appliance) Release(ctx context.Context, name, to string) (time.Duration
 	}
 }
 
+// partBeat is the part that can die and come back while the others go on.
+const partBeat = "beat"
+
 // The states of vrrp, as net/vip spells them.
 const (
 	stateActive    = "active"
 	stateResigning = "resigning"
 )
 
-func heldBy(s vip.Status) string {
-	if s.Active == "" {
-		return ""
+// heldBy says where to ask for an address that another host holds.
+func (a *Appliance) heldBy(name string) string {
+	for _, s := range a.heart.Status().VIPs {
+		if s.Name == name && s.State != stateActive && s.Active != "" && s.Active != a.node() {
+			return "; " + s.Active + " holds it: ask there"
+		}
 	}
-	return "; " + s.Active + " holds it: ask there"
+	return ""
 }
 
 // Drain takes a real server out of new connections, or puts it back.

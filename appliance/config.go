@@ -3,7 +3,9 @@ package appliance
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -67,11 +69,16 @@ func Load(path string, role ...string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("appliance: read configuration: %w", err)
 	}
-	return Parse(path, text, role...)
+	return parse(path, text, true, role)
 }
 
-// Parse is Load for text that is already read; file stands in the messages.
+// Parse is Load for text that is already read, and of no host in particular: the files that it names are
+// not looked at. file stands in the messages.
 func Parse(file string, text []byte, role ...string) (Config, error) {
+	return parse(file, text, false, role)
+}
+
+func parse(file string, text []byte, here bool, role []string) (Config, error) {
 	var cfg Config
 	d := decode(file, text, &cfg)
 	if len(role) > 0 {
@@ -82,6 +89,9 @@ func Parse(file string, text []byte, role ...string) (Config, error) {
 	}
 	if !d.broken {
 		d.check(cfg)
+		if here {
+			d.checkFiles(cfg)
+		}
 	}
 	if err := d.err(); err != nil {
 		return Config{}, err
@@ -123,6 +133,13 @@ func (d *decoding) checkTop(cfg Config) {
 		len(cfg.Roles) > 0 && !slices.Contains(cfg.Roles, RoleLB) {
 		d.report(d.index[i].line, "lb", `this host does not have the role "lb"; add it to roles or remove the table`)
 	}
+	lost := slices.ContainsFunc(d.blanked, func(b string) bool { return b == "lb" || within(b, "lb[0]") || within(b, "lb.service") })
+	if slices.Contains(cfg.Roles, RoleLB) && len(cfg.LB.Services) == 0 && !lost {
+		d.found("lb.service", `required by the role "lb": at least one [[lb.service]]; or write roles = ["vip"]`)
+	}
+	if f := cfg.Cluster.KeyFile; f != "" && !filepath.IsAbs(f) {
+		d.found("cluster.key_file", "%q is not an absolute path: the service manager decides what it is relative to", f)
+	}
 	if cfg.Node != "" && !nodeName.MatchString(cfg.Node) {
 		d.found("node", "%q is not a host name: letters, digits, dots and dashes, at most 63", cfg.Node)
 	}
@@ -132,6 +149,18 @@ func (d *decoding) checkTop(cfg Config) {
 }
 
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`)
+
+// checkFiles reports the files named that are there and of no use. One that is absent may yet come: a
+// configuration is checked on machines that it is not for.
+func (d *decoding) checkFiles(cfg Config) {
+	_, err := readKeys(cfg.clusterFilled().KeyFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.found("cluster.key_file", "%v", err)
+	}
+	if err := cfg.Admin.CheckFiles(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.found("admin.token_file", "%v", err)
+	}
+}
 
 // found reports a mistake of a value, unless the key's statement was already refused.
 func (d *decoding) found(path, format string, args ...any) {
@@ -166,6 +195,10 @@ func (d *decoding) clashes(all []vip.Config) {
 		}
 		text := strings.TrimPrefix(err.Error(), "vip ")
 		for i, v := range slices.Backward(all) {
+			if v.VRID == 0 && strings.Contains(text, ": vrid: 0 ") {
+				text = "" // both lack it, and each was told so
+				break
+			}
 			if rest, ok := strings.CutPrefix(text, v.Name+": "); ok {
 				d.each(fmt.Sprintf("vip[%d]", i), errors.New(rest))
 				text = ""

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -298,7 +297,10 @@ func (d *decoding) checkValues(root reflect.Type) {
 		}
 		one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "Value", Type: t, Tag: `toml:"value"`}}))
 		if _, err := toml.Decode("value = "+e.value, one.Interface()); err != nil {
-			d.report(e.line, e.String(), "%s", bareMessage(err))
+			d.report(e.line, e.String(), "%s", cmp.Or(advise(t, e.value), bareMessage(err)))
+			spoilt = append(spoilt, e)
+		} else if plain(t) == reflect.TypeFor[time.Duration]() && advise(t, e.value) != "" {
+			d.report(e.line, e.String(), "%s", advise(t, e.value)) // the decoder takes a number for nanoseconds
 			spoilt = append(spoilt, e)
 		}
 	}
@@ -346,45 +348,6 @@ func (d *decoding) spoil(e entry) {
 			d.blank(other.start, other.end)
 		}
 	}
-}
-
-var (
-	// "toml: line 3 (last key "vip.vrid"): " stands before every message of the decoder.
-	decoderPrefix = regexp.MustCompile(`^toml: (line \d+ )?(\(last key "[^"]*"\): |: )?`)
-	badTypes      = regexp.MustCompile(`^incompatible types: TOML value has type (\w+); destination has type (.*)$`)
-	badTable      = regexp.MustCompile(`^type mismatch for .*: expected table but found (\w+)`)
-)
-
-// bareMessage is what the decoder says, without a place that the index knows better, in plain words.
-func bareMessage(err error) string {
-	text := err.Error()
-	if parse, ok := errors.AsType[toml.ParseError](err); ok {
-		text = parse.Message
-	}
-	text = decoderPrefix.ReplaceAllString(text, "")
-	if m := badTable.FindStringSubmatch(text); m != nil {
-		return fmt.Sprintf("is %s and must be a table", article(m[1]))
-	}
-	if m := badTypes.FindStringSubmatch(text); m != nil {
-		want := strings.NewReplacer("float", "a number", "integer", "a whole number", "boolean", "true or false",
-			"string", "a string in quotes", "slice", "a list", "array", "a list").Replace(m[2])
-		return fmt.Sprintf("is %s and must be %s", article(m[1]), want)
-	}
-	return text
-}
-
-func article(word string) string {
-	switch word {
-	case "bool", "boolean":
-		return "true or false"
-	case "int64", "integer":
-		return "an integer"
-	case "float64":
-		return "a number"
-	case "array", "interface":
-		return "an " + word
-	}
-	return "a " + word
 }
 
 // suggest names the known key that was probably meant, or else all there are.

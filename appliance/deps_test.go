@@ -20,7 +20,7 @@ import (
 // doc.go. A package that is not here does not exist: write down what it may know before its first line.
 // Do not change this data to make a build pass; change it when the design changes.
 const policy = `
-	NONE                                              < net/gossip, net/vrrp, net/arp, net/ndp, lb/health, lb/pool, lb/probe, net/simnet, appliance/notify
+	NONE                                              < net/gossip, net/vrrp, net/arp, net/ndp, lb/health, lb/pool, lb/probe, net/simnet, appliance/notify, appliance/logline
 	net/gossip                                        < net/heartbeat
 	net/vrrp, net/heartbeat, net/arp, net/ndp         < net/vip
 	net/gossip, net/heartbeat, net/vip                < appliance/beat
@@ -30,7 +30,7 @@ const policy = `
 	lb, net/vip, appliance/notify                     < appliance/admin
 	net/gossip, net/heartbeat, net/vip, lb, lb/proxy, appliance/admin, appliance/beat, appliance/notify < appliance
 	appliance, appliance/admin, lb, lb/health, net/vip, net/heartbeat < appliance/demo
-	appliance, appliance/admin, appliance/beat, appliance/demo        < main
+	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline < main
 `
 
 // pure packages are machines and codecs: what they do follows from what they are told.
@@ -54,7 +54,7 @@ var thirdParty = map[string][]string{
 	"golang.org/x/net/icmp":                {"lb/probe", "appliance/demo"},
 	"golang.org/x/net/ipv4":                {"lb/probe", "appliance/demo"},
 	"golang.org/x/net/ipv6":                {"lb/probe", "appliance/demo"},
-	"golang.org/x/sys/unix":                {"main", "net/heartbeat", "net/vip", "net/arp", "net/ndp", "lb/probe", "lb/proxy", "appliance/beat", "appliance/demo"},
+	"golang.org/x/sys/unix":                {"main", "appliance", "net/heartbeat", "net/vip", "net/arp", "net/ndp", "lb/probe", "lb/proxy", "appliance/beat", "appliance/demo"},
 }
 
 // What a pure package never imports, and what it never calls.

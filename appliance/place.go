@@ -125,23 +125,30 @@ func (c Config) vips() []vip.Config {
 // keys reads the cluster's keys. A host that joins nobody, and has no file, draws a key for this start:
 // there is nobody it could share one with. The keys in force, if any, stay in that case.
 func (c Config) keys(inForce []gossip.Key) ([]gossip.Key, error) {
-	text, err := os.ReadFile(c.Cluster.KeyFile)
+	keys, err := readKeys(c.Cluster.KeyFile)
 	switch {
 	case err == nil:
-		keys, err := gossip.ParseKeys(text)
-		if err != nil {
-			return nil, fmt.Errorf("appliance: read cluster keys from %s: %w", c.Cluster.KeyFile, err)
-		}
 		return keys, nil
-	case errors.Is(err, fs.ErrNotExist) && len(c.Cluster.Join) == 0:
-		if len(inForce) > 0 {
-			return inForce, nil
-		}
-		var key gossip.Key
-		rand.Read(key[:])
-		return []gossip.Key{key}, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("appliance: no cluster key at %s: make one with `ha keygen` and copy it to every host", c.Cluster.KeyFile)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("cluster.key_file: %w", err)
+	case len(c.Cluster.Join) > 0:
+		return nil, fmt.Errorf("cluster.key_file: there is no %s, and join names other hosts: make it with `ha keygen` and copy it to every host", c.Cluster.KeyFile)
+	case len(inForce) > 0:
+		return inForce, nil
 	}
-	return nil, fmt.Errorf("appliance: read cluster keys: %w", err)
+	var key gossip.Key
+	rand.Read(key[:])
+	return []gossip.Key{key}, nil
+}
+
+func readKeys(file string) ([]gossip.Key, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := gossip.ParseKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return keys, nil
 }

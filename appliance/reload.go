@@ -18,8 +18,10 @@ func (a *Appliance) Reload(context.Context) error {
 	if a.opt.File == "" {
 		return fmt.Errorf("%w: this appliance was not configured from a file", admin.ErrRefused)
 	}
-	tellSystemd("RELOADING=1")
-	defer tellSystemd("READY=1")
+	if a.allReady() { // before that, READY=1 would be a lie
+		tellSystemd(systemdReloading())
+		defer tellSystemd(systemdReady)
+	}
 	cfg, err := Load(a.opt.File, a.opt.Role...)
 	if err != nil {
 		return a.refuse(err)
@@ -42,7 +44,9 @@ func (a *Appliance) refuse(err error) error {
 }
 
 // Apply puts a checked configuration in force without disturbing what did not change. Either all parts
-// take it or none keeps it.
+// take it or none keeps it: what can be refused without a change is asked first, then what others do not
+// see until it is in use (a listener), then the balancer, which binds before it changes anything, and last
+// the heart, because an address that moved would not come back unnoticed. After it nothing can fail.
 func (a *Appliance) Apply(cfg Config) error {
 	a.applying.Lock()
 	defer a.applying.Unlock()
@@ -52,18 +56,23 @@ func (a *Appliance) Apply(cfg Config) error {
 	if err != nil {
 		return a.refuse(err)
 	}
-	if err := errors.Join(frozen(old, cfg), a.door.Check(cfg.Admin)); err != nil {
+	if err := errors.Join(frozen(old, cfg), settings.Check()); err != nil {
 		return a.refuse(err)
 	}
+	door, err := a.door.Prepare(cfg.Admin)
+	if err != nil {
+		return a.refuse(err)
+	}
+	defer door.Drop()
 	ctx := context.Background() // it is all or nothing: a caller that has gone does not stop it half way
 	if err := inOrder([]step{
 		{func() error { return a.applyLB(cfg) }, func() error { return a.applyLB(old) }},
 		{func() error { return a.tracker.Apply(cfg.tracked()) }, func() error { return a.tracker.Apply(old.tracked()) }},
-		{func() error { return a.door.Apply(ctx, cfg.Admin) }, func() error { return a.door.Apply(ctx, old.Admin) }},
-		{func() error { return a.heart.Apply(ctx, settings) }, func() error { return a.heart.Apply(ctx, before) }},
+		{func() error { return a.heart.Apply(ctx, settings) }, nil},
 	}); err != nil {
 		return a.refuse(err)
 	}
+	door.Use()
 	a.notifier.Apply(cfg.Notify)
 	a.watch.assume(cfg)
 	a.mu.Lock()
@@ -87,7 +96,7 @@ func (a *Appliance) applyLB(cfg Config) error {
 	return a.balancer.Apply(cfg.LB)
 }
 
-// A step of applying a configuration, and how it is taken back.
+// A step of applying a configuration, and how it is taken back. The last one needs no undo.
 type step struct{ do, undo func() error }
 
 // inOrder does all steps, or takes back those that were done when one fails.

@@ -9,6 +9,7 @@ import (
 
 	"example.org/ha/appliance/admin"
 	"example.org/ha/net/heartbeat"
+	"example.org/ha/net/vip"
 )
 
 // config is the configuration in force; the caller must not change it.
@@ -31,7 +32,10 @@ func (a *Appliance) Status() admin.Status {
 	}
 	for _, r := range a.roles {
 		p := admin.Part{Name: r.String(), Ready: a.ready[r.String()]}
-		if !p.Ready {
+		switch {
+		case p.Name == partBeat && !hb.Running: // it may have been ready, and have died since
+			p.Ready, p.Reason = false, cmp.Or(hb.Error, "the beat process is starting")
+		case !p.Ready:
 			p.Reason = "it has not reported ready since its start"
 		}
 		s.Parts = append(s.Parts, p)
@@ -39,7 +43,7 @@ func (a *Appliance) Status() admin.Status {
 	a.mu.Unlock()
 	s.VIPs = hb.VIPs
 	s.Gossip = gossipStatus(hb.Heartbeat.Counters)
-	s.Gossip.Bind = hb.Heartbeat.Bind
+	s.Gossip.Bind, s.Gossip.Interval, s.Gossip.Lost = hb.Heartbeat.Bind, hb.Heartbeat.Interval.Seconds(), hb.Heartbeat.Lost
 	s.Beat = admin.Beat{
 		PID: hb.PID, Restarts: hb.Restarts, Realtime: hb.Loop.Realtime, Why: hb.Loop.Why,
 		LateMax: hb.Loop.Max.Seconds(), LateP99: hb.Loop.P99.Seconds(), Rounds: hb.Loop.Rounds,
@@ -50,9 +54,6 @@ func (a *Appliance) Status() admin.Status {
 		s.LB = &st
 		s.Flows = a.flows()
 		s.Parts = append(s.Parts, lbPart(st.Failure)...)
-	}
-	if !hb.Running {
-		s.Parts = append(s.Parts, admin.Part{Name: "heartbeat", Reason: cmp.Or(hb.Error, "the beat process is not up")})
 	}
 	self := a.summarize(hb.VIPs)
 	a.watch.mu.Lock()
@@ -67,7 +68,32 @@ func (a *Appliance) Status() admin.Status {
 		}
 		s.Hosts = append(s.Hosts, host)
 	}
+	if a.opt.LogLost != nil {
+		s.LogLost = a.opt.LogLost()
+	}
+	s.VIPs = nameHolders(s.VIPs, s.Hosts)
 	return s
+}
+
+// nameHolders fills in who holds an address where the protocol does not say: a host that beats from the
+// address which advertises, or one that says so of itself.
+func nameHolders(vips []vip.Status, hosts []admin.Host) []vip.Status {
+	vips = slices.Clone(vips)
+	for i := range vips {
+		v := &vips[i]
+		if v.Active != "" && v.Active != v.ActiveAddr.String() {
+			continue
+		}
+		for _, h := range hosts {
+			speaks := v.ActiveAddr.IsValid() && h.Address.Addr() == v.ActiveAddr
+			holds := h.State == hostAlive && h.Said != nil && slices.Contains(h.Said.Held, v.Name)
+			if speaks || v.Active == "" && holds {
+				v.Active = h.Name
+				break
+			}
+		}
+	}
+	return vips
 }
 
 // lbPart reports a forwarder that does not have the table it should have.

@@ -3,6 +3,7 @@ package appliance
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -46,8 +47,13 @@ type standing struct {
 // judge adds up the tracks and tells the heart what changed.
 func (w *watch) judge() {
 	cfg := w.a.config()
-	standings := w.a.standings(cfg)
+	w.weigh(cfg, w.a.standings(cfg))
+}
+
+// weigh is judge for tracks whose standings are known.
+func (w *watch) weigh(cfg Config, standings map[string]standing) {
 	var tracks []admin.Track
+	w.forget(cfg)
 	for _, v := range cfg.VIP {
 		var sum verdict
 		var faults []string
@@ -82,6 +88,21 @@ func (w *watch) judge() {
 	w.mu.Lock()
 	w.tracks = tracks
 	w.mu.Unlock()
+}
+
+// forget clears what was said of addresses that the configuration no longer has: one that comes back
+// under the same name begins anew.
+func (w *watch) forget(cfg Config) {
+	for _, name := range slices.Sorted(maps.Keys(w.health)) {
+		if slices.ContainsFunc(cfg.VIP, func(v VIP) bool { return v.Name == name }) {
+			continue
+		}
+		if w.health[name] != (verdict{}) {
+			w.a.heart.SetHealth(name, 0, "")
+		}
+		delete(w.health, name)
+		delete(w.complained, name)
+	}
 }
 
 // standings is how every track of cfg is, by name.

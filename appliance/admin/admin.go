@@ -63,19 +63,21 @@ type Door struct {
 	log       *slog.Logger
 	mux       *http.ServeMux
 	started   chan struct{} // closed when Run has opened the listeners
+	ended     chan struct{} // closed when Run has returned
 
 	token atomic.Pointer[string]
 
-	mu  sync.Mutex // guards cfg and tcp: Apply runs beside Run
-	cfg Config
-	tcp *http.Server
-	wg  sync.WaitGroup
-	bad chan error // a server that ended by itself; at most one is kept
+	mu     sync.Mutex // guards what follows: Use runs beside Run
+	cfg    Config
+	tcp    *http.Server
+	closed bool // Run is on its way out
+	wg     sync.WaitGroup
+	bad    chan error // a server that ended by itself; at most one is kept
 }
 
 // New returns a Door. It opens nothing before Run.
 func New(cfg Config, a Appliance, log *slog.Logger) *Door {
-	d := &Door{appliance: a, log: log, cfg: cfg.Filled(), bad: make(chan error, 1), started: make(chan struct{})}
+	d := &Door{appliance: a, log: log, cfg: cfg.Filled(), bad: make(chan error, 1), started: make(chan struct{}), ended: make(chan struct{})}
 	d.mux = d.routes()
 	return d
 }
@@ -84,6 +86,7 @@ func (d *Door) String() string { return "admin" }
 
 // Run serves until ctx ends.
 func (d *Door) Run(ctx context.Context, ready func()) error {
+	defer close(d.ended)
 	token, err := d.cfg.token()
 	if err != nil {
 		return err
@@ -94,14 +97,17 @@ func (d *Door) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer os.Remove(d.cfg.Socket)
-	local := d.serve(unix, true)
-	d.mu.Lock()
-	err = d.listenTCP()
-	d.mu.Unlock()
+	tcp, err := listenTCP(d.cfg)
 	if err != nil {
-		local.Close()
+		unix.Close()
 		return err
 	}
+	local := d.serve(unix, true)
+	d.mu.Lock()
+	if tcp != nil {
+		d.tcp = d.serve(tcp, false)
+	}
+	d.mu.Unlock()
 	close(d.started)
 	ready()
 	select {
@@ -110,63 +116,93 @@ func (d *Door) Run(ctx context.Context, ready func()) error {
 	case err = <-d.bad:
 	}
 	d.mu.Lock()
-	tcp := d.tcp
+	d.closed = true
+	last := d.tcp
 	d.mu.Unlock()
 	d.shut(context.WithoutCancel(ctx), local)
-	d.shut(context.WithoutCancel(ctx), tcp)
+	d.shut(context.WithoutCancel(ctx), last)
 	d.wg.Wait()
 	return err
 }
 
-// Apply changes the listener and the token while running. What it cannot do it says and leaves alone.
-func (d *Door) Apply(ctx context.Context, cfg Config) error {
+// A Plan is a configuration that the Door can take: its token is read and its listener bound, and nobody
+// is answered there yet. It ends with Use or with Drop.
+type Plan struct {
+	door   *Door
+	cfg    Config
+	token  string
+	listen net.Listener // nil: the one in force stays, or there shall be none
+}
+
+// Prepare does all of a change of configuration that can fail, and changes nothing. It waits for Run to
+// have opened the door.
+func (d *Door) Prepare(cfg Config) (*Plan, error) {
+	select {
+	case <-d.started:
+	case <-d.ended:
+		return nil, errors.New("admin: the door is closed")
+	}
 	cfg = cfg.Filled()
-	token, err := cfg.token()
-	if err != nil {
-		return err
-	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if cfg.Socket != d.cfg.Socket {
-		return fmt.Errorf("admin.socket: cannot change from %s to %s while running", d.cfg.Socket, cfg.Socket)
+	old := d.cfg
+	d.mu.Unlock()
+	if cfg.Socket != old.Socket {
+		return nil, fmt.Errorf("admin.socket: cannot change from %s to %s while running: restart this host's ha", old.Socket, cfg.Socket)
 	}
-	before, old := d.cfg, d.tcp
-	d.cfg = cfg
-	if cfg.Listen != before.Listen {
-		if err := d.listenTCP(); err != nil {
-			d.cfg, d.tcp = before, old
-			return err
+	p := &Plan{door: d, cfg: cfg}
+	var err error
+	if p.token, err = cfg.token(); err != nil {
+		return nil, err
+	}
+	if cfg.Listen != old.Listen {
+		if p.listen, err = listenTCP(cfg); err != nil {
+			return nil, err
 		}
-		d.wg.Go(func() { d.shut(context.WithoutCancel(ctx), old) })
 	}
-	d.token.Store(&token)
-	return nil
+	return p, nil
 }
 
-// Check says, without changing anything, what Apply would refuse.
-func (d *Door) Check(cfg Config) error {
-	cfg = cfg.Filled()
+// Drop gives a Plan up. After Use it does nothing.
+func (p *Plan) Drop() {
+	if p.listen != nil {
+		p.listen.Close()
+		p.listen = nil
+	}
+}
+
+// Use puts a Plan in force. Requests under way on a listener that goes are answered.
+func (p *Plan) Use() {
+	d := p.door
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if cfg.Socket != d.cfg.Socket {
-		return fmt.Errorf("admin.socket: cannot change from %s to %s while running", d.cfg.Socket, cfg.Socket)
+	d.token.Store(&p.token)
+	moved := p.cfg.Listen != d.cfg.Listen
+	d.cfg = p.cfg
+	if d.closed {
+		p.Drop()
 	}
-	_, err := cfg.token()
-	return err
+	if d.closed || !moved {
+		return
+	}
+	old := d.tcp
+	d.tcp = nil
+	if p.listen != nil {
+		d.tcp = d.serve(p.listen, false)
+		p.listen = nil
+	}
+	d.wg.Go(func() { d.shut(context.Background(), old) })
 }
 
-// listenTCP opens the HTTP listener of d.cfg. The caller holds mu.
-func (d *Door) listenTCP() error {
-	if d.cfg.Listen == none {
-		d.tcp = nil
-		return nil
+// listenTCP opens the HTTP listener of cfg, or none.
+func listenTCP(cfg Config) (net.Listener, error) {
+	if cfg.Listen == none {
+		return nil, nil
 	}
-	l, err := net.Listen("tcp", d.cfg.Listen)
+	l, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("admin: listen: %w", err)
+		return nil, fmt.Errorf("admin.listen: %w", err)
 	}
-	d.tcp = d.serve(l, false)
-	return nil
+	return l, nil
 }
 
 // serve answers on l until the server returned is shut.

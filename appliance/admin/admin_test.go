@@ -264,9 +264,15 @@ func TestApplyMovesTheListener(t *testing.T) {
 	_, d, client, old := open(t, Config{})
 	moved := d.cfg
 	moved.Listen = freePort(t)
-	if err := d.Apply(t.Context(), moved); err != nil {
+	plan, err := d.Prepare(moved)
+	if err != nil {
 		t.Fatal(err)
 	}
+	if code, _ := get(t, "GET", old+"/healthz", ""); code != 200 {
+		t.Errorf("prepared and not used, the old address answers %d", code)
+	}
+	plan.Use()
+	plan.Drop() // after Use: nothing
 	if code, _ := get(t, "GET", "http://"+moved.Listen+"/healthz", ""); code != 200 {
 		t.Errorf("at the new address: %d", code)
 	}
@@ -279,7 +285,7 @@ func TestApplyMovesTheListener(t *testing.T) {
 	}
 	other := d.cfg
 	other.Socket += "x"
-	if err := errors.Join(d.Check(other), d.Apply(t.Context(), other)); err == nil || !strings.Contains(err.Error(), "admin.socket: cannot change") {
+	if _, err := d.Prepare(other); err == nil || !strings.Contains(err.Error(), "admin.socket: cannot change") {
 		t.Errorf("another socket: %v", err)
 	}
 	busy := d.cfg
@@ -289,8 +295,19 @@ func TestApplyMovesTheListener(t *testing.T) {
 	}
 	defer l.Close()
 	busy.Listen = l.Addr().String()
-	if err := d.Apply(t.Context(), busy); err == nil {
-		t.Error("a taken port was accepted")
+	if _, err := d.Prepare(busy); err == nil || !strings.HasPrefix(err.Error(), "admin.listen: ") {
+		t.Errorf("a taken port: %v", err)
+	}
+	dropped := d.cfg
+	dropped.Listen = freePort(t)
+	if plan, err = d.Prepare(dropped); err != nil {
+		t.Fatal(err)
+	}
+	plan.Drop()
+	if l, err := net.Listen("tcp", dropped.Listen); err != nil {
+		t.Errorf("a plan that was dropped keeps its port: %v", err)
+	} else {
+		l.Close()
 	}
 	if code, _ := get(t, "GET", "http://"+moved.Listen+"/healthz", ""); code != 200 {
 		t.Errorf("after the refusal the listener in force answers %d", code)

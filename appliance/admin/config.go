@@ -73,6 +73,12 @@ func loopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
+// CheckFiles says whether the files that c names can be used on this host.
+func (c Config) CheckFiles() error {
+	_, err := c.token()
+	return err
+}
+
 // token reads the secret; empty when there is none.
 func (c Config) token() (string, error) {
 	if c.TokenFile == "" {

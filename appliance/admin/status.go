@@ -30,6 +30,8 @@ type Status struct {
 	LB     *lb.Status    `json:"lb,omitempty"`
 	Flows  []Flow        `json:"flows,omitempty"`
 	Notify NotifyTargets `json:"notify"`
+
+	LogLost uint64 `json:"log_lost,omitempty"` // log lines that could not be written
 }
 
 // File is the configuration in force.
@@ -62,6 +64,8 @@ type Host struct {
 // Gossip is the heartbeat core.
 type Gossip struct {
 	Bind       netip.AddrPort    `json:"bind,omitzero"`
+	Interval   float64           `json:"interval_seconds"`
+	Lost       int               `json:"lost"` // beats of silence before a host counts as lost
 	Sent       uint64            `json:"beats_sent"`
 	SentBytes  uint64            `json:"sent_bytes"`
 	Heard      uint64            `json:"beats_heard"`
