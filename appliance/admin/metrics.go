@@ -75,9 +75,7 @@ func (m meter) Collect(c chan<- prometheus.Metric) {
 	out.count(reloadsDesc, st.Config.Reloads, "applied")
 	out.count(reloadsDesc, st.Config.Refusals, "refused")
 	collectGossip(out, st)
-	for _, t := range st.Tracks {
-		out.gauge(trackDesc, bit(t.Up), t.VIP, t.Name)
-	}
+	collectTracks(out, st)
 	collectVIPs(out, st)
 	collectLB(out, st)
 	n := st.Notify
@@ -87,6 +85,20 @@ func (m meter) Collect(c chan<- prometheus.Metric) {
 		for target, v := range by {
 			out.count(notifiedDesc, v, target, outcome)
 		}
+	}
+}
+
+// collectTracks tells of tracks that read alike (two paths of one server) as one, which is up when all
+// are: a sample that comes twice would cost the whole scrape.
+func collectTracks(out sink, st Status) {
+	up := map[[2]string]bool{}
+	for _, t := range st.Tracks {
+		at := [2]string{t.VIP, t.Name}
+		before, twice := up[at]
+		up[at] = t.Up && (before || !twice)
+	}
+	for at, is := range up {
+		out.gauge(trackDesc, bit(is), at[0], at[1])
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	netmail "net/mail"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,6 +147,13 @@ func checkTimeout(d time.Duration, bad func(format string, args ...any)) {
 
 // silent says that nobody would hear a message.
 func (c Config) silent() bool { return len(c.Mail)+len(c.Webhook)+len(c.Exec) == 0 }
+
+// sameTargets says that messages of c go where those of o do, in the same way.
+func (c Config) sameTargets(o Config) bool {
+	return slices.Equal(c.Webhook, o.Webhook) &&
+		slices.EqualFunc(c.Mail, o.Mail, func(a, b Mail) bool { return reflect.DeepEqual(a, b) }) &&
+		slices.EqualFunc(c.Exec, o.Exec, func(a, b Exec) bool { return reflect.DeepEqual(a, b) })
+}
 
 // Filled returns c with the defaults where the file says nothing.
 func (c Config) Filled() Config {

@@ -119,13 +119,19 @@ func (n *Notifier) Post(ev Event) {
 	poke(n.wake)
 }
 
-// Apply puts a changed configuration in force. Gathered events are kept, and go to the new targets.
+// Apply puts a changed configuration in force. Gathered events are kept, and go to the new targets; while
+// the targets stay the same, so do the messages that wait for another attempt.
 func (n *Notifier) Apply(cfg Config) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	before := n.cfg
 	n.cfg = cfg.Filled()
 	n.total.Dropped += n.digest.tune(n.cfg)
-	poke(n.applied)
+	if n.cfg.sameTargets(before) {
+		poke(n.wake)
+	} else {
+		poke(n.applied)
+	}
 }
 
 // Counters returns a copy of the totals.

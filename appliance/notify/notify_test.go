@@ -230,3 +230,27 @@ func TestExec(t *testing.T) {
 		t.Errorf("killed only after %v", d)
 	}
 }
+
+// A mail that cannot be delivered yet outlives a reload that changes something else.
+func TestReloadKeepsWhatWaitsForAnotherAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{got: make(chan Message, 10)}
+		f.fail.Store(5)
+		n, stop := start(t, Config{}, f)
+		defer stop()
+		begin := time.Now()
+		n.Post(ev("a"))
+		time.Sleep(10 * time.Second)
+		same := Config{Gather: time.Second, Exec: []Exec{{Command: []string{"/bin/true"}}}}
+		for range 5 {
+			n.Apply(same)
+			synctest.Wait()
+		}
+		if m := <-f.got; len(m.Events) != 1 || time.Since(begin) != (2+2+4+8+16+32)*time.Second {
+			t.Errorf("delivered after %v, want after its five attempts", time.Since(begin))
+		}
+		if c := n.Counters(); c.Abandoned["fake"] != 0 {
+			t.Errorf("%+v", c)
+		}
+	})
+}
