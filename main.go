@@ -268,15 +268,15 @@ It reads only the files, so it works on any machine, before they are copied to a
 }
 
 func (c checkCmd) Run(s *surroundings) error {
-	var failed bool
+	var errs []error
 	for _, file := range c.Files {
 		if _, err := appliance.Load(file); err != nil {
-			failed = true
+			errs = append(errs, err)
 			fmt.Fprintln(s.stderr, err)
 		}
 	}
-	if failed {
-		return silent{errors.New("check: a file is not in order")}
+	if len(errs) > 0 {
+		return silent{errors.Join(errs...)}
 	}
 	return nil
 }
