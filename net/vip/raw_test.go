@@ -1,7 +1,9 @@
 package vip
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +24,9 @@ func wired(t *testing.T, w *world, change func(*Config)) (*host, *port) {
 	change(&c)
 	h := w.host("a", c)
 	p := &port{name: "eth0", index: 1, local: ourAddr, fd: -1}
+	if c.v6() {
+		p.v6, p.local = true, netip.MustParseAddr("fe80::1")
+	}
 	p.prepare()
 	h.s.post(attach{p})
 	h.settle()
@@ -35,15 +40,30 @@ func advert(priority uint8) vrrp.Advertisement {
 	}
 }
 
+// A packet is what a receiver is given, and how.
+type packet struct {
+	ad       vrrp.Advertisement
+	src, dst netip.Addr
+	ttl      int
+	form     vrrp.Checksum
+	mangle   func([]byte) []byte
+}
+
 // What a receiver must accept and refuse: an Active of priority 100 hears one of
 // priority 200.
 func TestReceptionOfAdvertisements(t *testing.T) {
-	type packet struct {
-		ad       vrrp.Advertisement
-		src, dst netip.Addr
-		ttl      int
-		form     vrrp.Checksum
-		mangle   func([]byte) []byte
+	version2 := func(p *packet) { p.ad.Version, p.ad.Interval = 2, time.Second }
+	configure2 := func(c *Config) { c.Version, c.Interval = 2, time.Second }
+	ipv6 := func(p *packet) {
+		p.ad.IPv6, p.ad.Addresses = true, []netip.Addr{netip.MustParseAddr("fe80::5e00:1"), netip.MustParseAddr("fd00::100")}
+		p.src, p.dst = netip.MustParseAddr("fe80::2"), vrrp.GroupIPv6()
+	}
+	configure6 := func(c *Config) { c.Addresses = prefixes("fe80::5e00:1/64", "fd00::100/64") }
+	// A sum that is right again after a field was changed, without a pseudo header.
+	resum := func(b []byte) []byte {
+		b[6], b[7] = 0, 0
+		binary.BigEndian.PutUint16(b[6:], ^onesSum(b))
+		return b
 	}
 	tests := []struct {
 		name   string
@@ -80,6 +100,56 @@ func TestReceptionOfAdvertisements(t *testing.T) {
 			name: "unicast of a stranger", reason: "unknown_sender", with: func(p *packet) { p.dst = ourAddr },
 			cfg: func(c *Config) { c.Peers = []netip.Addr{netip.MustParseAddr("10.0.0.3")} },
 		},
+		{name: "one address more", with: func(p *packet) {
+			p.ad.Addresses = append(p.ad.Addresses, netip.MustParseAddr(ip2))
+		}},
+		{name: "interval 0", reason: "zero_interval", with: func(p *packet) {
+			p.mangle = func(b []byte) []byte { b[4], b[5] = 0, 0; return resum(b) }
+		}},
+		{name: "v2", with: version2, cfg: configure2},
+		{name: "v2 summed with a pseudo header", reason: "wrong_checksum", cfg: configure2, with: func(p *packet) {
+			version2(p)
+			p.mangle = func(b []byte) []byte {
+				b[6], b[7] = 0, 0
+				src, dst := p.src.As4(), p.dst.As4()
+				pseudo := slices.Concat(src[:], dst[:], []byte{0, vrrp.Protocol, 0, byte(len(b))}, b)
+				binary.BigEndian.PutUint16(b[6:], ^onesSum(pseudo))
+				return b
+			}
+		}},
+		{name: "v2 of another interval", reason: "other_interval", cfg: configure2, with: func(p *packet) {
+			version2(p)
+			p.ad.Interval = 2 * time.Second
+		}},
+		{name: "v2 without the password", reason: "other_auth_type", with: version2, cfg: func(c *Config) {
+			configure2(c)
+			c.Password = "secret"
+		}},
+		{name: "v2 of another password", reason: "wrong_password", with: func(p *packet) {
+			version2(p)
+			p.ad.AuthType, p.ad.Auth = vrrp.AuthPassword, [8]byte{'o', 't', 'h', 'e', 'r'}
+		}, cfg: func(c *Config) {
+			configure2(c)
+			c.Password = "secret"
+		}},
+		{name: "v3 to a v2 router", reason: "other_version", cfg: configure2},
+		{name: "IPv6", with: ipv6, cfg: configure6},
+		{name: "IPv6, addresses in another order", cfg: configure6, with: func(p *packet) {
+			ipv6(p)
+			slices.Reverse(p.ad.Addresses)
+		}},
+		{name: "IPv6, global source", cfg: configure6, with: func(p *packet) {
+			ipv6(p)
+			p.src = netip.MustParseAddr("fd00::2")
+		}},
+		{name: "IPv6, hop limit 64", reason: "wrong_ttl", cfg: configure6, with: func(p *packet) {
+			ipv6(p)
+			p.ttl = 64
+		}},
+		{name: "IPv6, wrong checksum", reason: "wrong_checksum", cfg: configure6, with: func(p *packet) {
+			ipv6(p)
+			p.mangle = func(b []byte) []byte { b[7] ^= 1; return b }
+		}},
 		{
 			name: "unicast of a peer, any TTL", with: func(p *packet) { p.dst, p.ttl = ourAddr, 64 },
 			cfg: func(c *Config) { c.Peers = []netip.Addr{theirAddr} },
@@ -93,8 +163,10 @@ func TestReceptionOfAdvertisements(t *testing.T) {
 					tt.cfg(c)
 				}
 			})
-			w.run(time.Second)
-			w.want("a", ip1)
+			w.run(5 * time.Second)
+			if st := h.status("web"); !st.Held {
+				t.Fatalf("status %+v, want it held", st)
+			}
 			p := packet{ad: advert(200), src: theirAddr, dst: vrrp.GroupIPv4(), ttl: 255}
 			if tt.with != nil {
 				tt.with(&p)
