@@ -124,7 +124,7 @@ func TestAllVRIDsBesideKeepalived(t *testing.T) {
 	died := time.Now()
 	ka.kill()
 	var last time.Time
-	for n := 0; n < 255; n++ {
+	for range 255 {
 		last = a.becomes("active").Time
 	}
 	within(t, "ix last of 255 active", last.Sub(died), 400*time.Millisecond)
