@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -149,12 +148,33 @@ type statusCmd struct {
 }
 
 func (statusCmd) Help() string {
-	return `Shows the hosts of the cluster (those lost, and since when), the virtual addresses, the services and their
-real servers, and what is not ready and why. Exit code 0: all is ready; 4: something is not; 3: no
-appliance answers.
+	return `Shows what is not well (lines with "!"), the hosts of the cluster (those lost, and since when), the virtual
+addresses and who holds each, the services and their real servers, and counters. Exit code 0: all is
+ready; 4: something is not; 3: no appliance answers.
 
   ha status
-  ha status --json | jq '.vips[] | {name, state, active}'`
+  ha status --json | jq '.vips[] | {name, state, active}'
+
+The JSON. Keys are only ever added. Times are RFC 3339; keys that end in _seconds are numbers, other
+durations are nanoseconds; counters count since the start; what is empty may be left out.
+
+  node cluster version roles pid now started log_lost
+  config   path applied reloads refusals refused refused_at
+  parts[]  name ready reason
+  hosts[]  name address state (self alive suspect lost left) since heard
+           said: what it says of itself: v version, r roles, h addresses held,
+                 s services (n name, u healthy, t servers), m true if cut
+  vips[]   name group vrid state (initialize backup active resigning fault) priority addresses
+           interface carrier interval held since active active_addr transitions reason claim
+           warnings sent heard rejected{reason: n}
+  tracks[] vip name up weight reason
+  lb       services[] name protocol listen scheduler condition (starting serving short sorry empty)
+           healthy servers[] address state weight current drained since reason probes failures
+  flows[]  service server active total failed received_bytes sent_bytes
+  gossip   at bind interval_seconds lost beats_sent beats_heard sent_bytes heard_bytes forgiven
+           send_failed dropped{reason: n}
+  beat     pid restarts realtime why late_max_seconds late_p99_seconds rounds
+  notify   posted dropped delivered{target: n} failed{…} abandoned{…} last_error`
 }
 
 func (c statusCmd) Run(s *surroundings) error {
@@ -261,131 +281,4 @@ func table(w io.Writer, fill func(io.Writer)) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fill(t)
 	return t.Flush()
-}
-
-// writeStatus writes everything for people.
-func writeStatus(w io.Writer, st admin.Status) {
-	fmt.Fprintf(w, "%s of cluster %s, ha %s, roles %s, up %s\n", st.Node, st.Cluster, st.Version,
-		strings.Join(st.Roles, " "), ago(st.Now, st.Started))
-	for _, p := range st.Parts {
-		if !p.Ready {
-			fmt.Fprintf(w, "NOT READY: %s: %s\n", p.Name, p.Reason)
-		}
-	}
-	if st.Config.Refused != "" {
-		fmt.Fprintf(w, "CONFIGURATION REFUSED %s ago:\n%s\n", ago(st.Now, st.Config.RefusedAt), st.Config.Refused)
-	}
-	switch {
-	case !st.Beat.Realtime:
-		fmt.Fprintf(w, "beats run without realtime priority: %s\n", st.Beat.Why)
-	case st.Beat.Why != "":
-		fmt.Fprintf(w, "beats are realtime, but: %s\n", st.Beat.Why)
-	}
-	_ = table(w, func(w io.Writer) { writeHosts(w, st) })
-	_ = table(w, func(w io.Writer) { writeVIPs(w, st) })
-	_ = table(w, func(w io.Writer) { writeServices(w, st) })
-	if st.Notify.LastError != "" {
-		fmt.Fprintf(w, "\nlast failed notification: %s\n", st.Notify.LastError)
-	}
-}
-
-func writeHosts(w io.Writer, st admin.Status) {
-	fmt.Fprintln(w, "\nHOST\tADDRESS\tSTATE\tSINCE\tHOLDS\tSERVICES")
-	for _, h := range st.Hosts {
-		holds, services := "", ""
-		if h.Said != nil {
-			holds = strings.Join(h.Said.Held, " ")
-			for _, s := range h.Said.Services {
-				services += fmt.Sprintf("%s %d/%d ", s.Name, s.Healthy, s.Servers)
-			}
-			if h.Said.More {
-				services += "…"
-			}
-		}
-		if h.State == "lost" || h.State == "left" {
-			holds, services = "", ""
-		}
-		fmt.Fprintf(w, "%s\t%v\t%s\t%s\t%s\t%s\n", h.Name, h.Address, h.State, ago(st.Now, h.Since), orDash(holds), orDash(services))
-	}
-}
-
-func writeVIPs(w io.Writer, st admin.Status) {
-	if len(st.VIPs) == 0 {
-		return
-	}
-	fmt.Fprintln(w, "\nVIP\tADDRESSES\tSTATE\tSINCE\tPRIORITY\tHELD BY\tREASON")
-	for _, v := range st.VIPs {
-		var addresses []string
-		for _, p := range v.Addresses {
-			addresses = append(addresses, p.String())
-		}
-		by := v.Active
-		if v.Held {
-			by = st.Node
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", v.Name, strings.Join(addresses, " "), v.State,
-			ago(st.Now, v.Since), v.Priority, orDash(by), v.Reason)
-		for _, warning := range v.Warnings {
-			fmt.Fprintf(w, "\t! %s\n", warning)
-		}
-	}
-	for _, t := range st.Tracks {
-		if !t.Up {
-			fmt.Fprintf(w, "\t! %s: %s fails: %s\n", t.VIP, t.Name, t.Reason)
-		}
-	}
-}
-
-func writeServices(w io.Writer, st admin.Status) {
-	if st.LB == nil {
-		return
-	}
-	flows := map[string]admin.Flow{}
-	for _, f := range st.Flows {
-		flows[f.Service+" "+f.Server] = f
-	}
-	fmt.Fprintln(w, "\nSERVICE\tSERVER\tSTATE\tSINCE\tWEIGHT\tCONNECTIONS\tTOTAL\tREASON")
-	for _, s := range st.LB.Services {
-		var listen []string
-		for _, l := range s.Listen {
-			listen = append(listen, l.String())
-		}
-		fmt.Fprintf(w, "%s\t%s %s %s\t%s\t\t\t\t\t%d of %d healthy\n", s.Name, s.Protocol, strings.Join(listen, " "),
-			s.Scheduler, s.Condition, s.Healthy, len(s.Servers))
-		for _, r := range s.Servers {
-			state := r.State.String()
-			if r.Drained {
-				state += ", drained"
-			}
-			f := flows[s.Name+" "+r.Address.String()]
-			reason := ""
-			if r.State.String() != "up" {
-				reason = r.Reason
-			}
-			fmt.Fprintf(w, "\t%v\t%s\t%s\t%d\t%d\t%d\t%s\n", r.Address, state, ago(st.Now, r.Since), r.Current, f.Active, f.Total, reason)
-		}
-	}
-}
-
-func orDash(s string) string {
-	if strings.TrimSpace(s) == "" {
-		return "-"
-	}
-	return strings.TrimSpace(s)
-}
-
-// ago is how long before now something was, in the unit that matters.
-func ago(now, then time.Time) string {
-	d := now.Sub(then)
-	switch {
-	case then.IsZero():
-		return "-"
-	case d < time.Second:
-		return fmt.Sprintf("%dms", max(d, 0).Milliseconds())
-	case d < time.Hour:
-		return d.Truncate(time.Second).String()
-	case d < 48*time.Hour:
-		return d.Truncate(time.Minute).String()
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }

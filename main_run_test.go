@@ -52,19 +52,32 @@ socket = "%s/s"
 %s
 `
 
-// runHA starts a process that logs to w.
+// runHA starts a process that logs to w, and waits until it is ready.
 func runHA(t *testing.T, w *os.File, more string) *process {
 	t.Helper()
-	dir := t.TempDir()
+	c := listenUDP(t)
+	c.Close()
+	p := startHA(t, w, c.LocalAddr().(*net.UDPAddr).Port, more)
+	p.manager("READY=1")
+	return p
+}
+
+func listenUDP(t *testing.T) net.PacketConn {
+	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := c.LocalAddr().(*net.UDPAddr).Port
-	c.Close()
+	return c
+}
+
+func startHA(t *testing.T, w *os.File, port int, more string) *process {
+	t.Helper()
+	dir := t.TempDir()
 	p := &process{T: t, file: filepath.Join(dir, "ha.toml"), client: admin.Dial(filepath.Join(dir, "s"))}
 	p.write(fmt.Sprintf(runText, port, dir, dir, more))
 	manager := filepath.Join(dir, "manager")
+	var err error
 	if p.told, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: manager, Net: "unixgram"}); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +94,6 @@ func runHA(t *testing.T, w *os.File, more string) *process {
 			p.cmd.Wait()
 		}
 	})
-	p.manager("READY=1")
 	return p
 }
 
@@ -165,6 +177,58 @@ func TestSIGHUPReadsTheFileAgain(t *testing.T) {
 			t.Errorf("after %q: %+v", c.text, s.Config)
 		}
 	}
+	p.end()
+}
+
+// until asks for the status again and again.
+func (p *process) until(what string, ok func(admin.Status) bool) {
+	p.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(20 * time.Second)
+	for {
+		s, err := p.client.Status(p.Context())
+		if err == nil && ok(s) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			p.Fatalf("still not: %s: %+v, %v", what, s.Parts, err)
+		}
+	}
+}
+
+func beatPart(s admin.Status) admin.Part {
+	for _, part := range s.Parts {
+		if part.Name == "beat" {
+			return part
+		}
+	}
+	return admin.Part{}
+}
+
+func TestReadyMeansThatTheBeatProcessHasItsConfiguration(t *testing.T) {
+	taken := listenUDP(t)
+	p := startHA(t, discard(t), taken.LocalAddr().(*net.UDPAddr).Port, "")
+	p.until("the beat process says why it is not ready", func(s admin.Status) bool {
+		return !s.Ready() && strings.Contains(beatPart(s).Reason, "in use")
+	})
+	p.told.SetReadDeadline(time.Now())
+	if n, err := p.told.Read(make([]byte, 64)); err == nil {
+		t.Errorf("the service manager was told something (%d bytes) before all was ready", n)
+	}
+	taken.Close()
+	p.manager("READY=1")
+	p.until("it is ready", admin.Status.Ready)
+
+	first := p.status().Beat.PID
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.until("another beat process is ready", func(s admin.Status) bool {
+		return s.Ready() && s.Beat.Restarts == 1 && s.Beat.PID != first && s.Beat.PID != 0
+	})
 	p.end()
 }
 

@@ -35,7 +35,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run"}, exitUsage, "", "missing flags"},
 		{[]string{"run", "-c", bad}, exitUsage, "", "bad.toml:2: node:"},
 		{[]string{"check", good}, exitOK, "", ""},
-		{[]string{"check", good, bad}, exitFailed, "", "bad.toml:4: cluster.lost:"},
+		{[]string{"check", good, bad}, exitUsage, "", "bad.toml:4: cluster.lost:"},
 		{[]string{"check", filepath.Join(dir, "absent")}, exitFailed, "", "no such file"},
 		{[]string{"status", socket}, exitUnreachable, "", "no appliance answers at"},
 		{[]string{"vip", "ls", socket}, exitUnreachable, "", "no appliance answers at"},

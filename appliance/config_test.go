@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -126,6 +127,41 @@ func TestKeysAreRequiredToJoin(t *testing.T) {
 	cfg.Cluster.Join = []string{"10.0.0.1"}
 	if _, err := cfg.keys(nil); err == nil || !strings.Contains(err.Error(), "ha keygen") {
 		t.Errorf("joining without a key: got %v, want an error that says ha keygen", err)
+	}
+}
+
+// A file that is named and of no use is a mistake; one that is absent may yet be copied there.
+func TestFilesThatAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"key": "no key\n", "token": "short\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, "ha.toml")
+	for _, c := range []struct {
+		key, token string
+		want       []string
+	}{
+		{"key", "token", []string{file + ":3: cluster.key_file: " + dir + "/key: ", file + ":5: admin.token_file: "}},
+		{"", "none", []string{file + ":3: cluster.key_file: read " + dir + "/: is a directory"}},
+		{"none", "none", nil},
+	} {
+		text := fmt.Sprintf("roles = [\"vip\"]\n[cluster]\nkey_file = \"%s/%s\"\n[admin]\ntoken_file = \"%s/%s\"\n", dir, c.key, dir, c.token)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(file)
+		got, _ := err.(Mistakes)
+		if len(got) != len(c.want) {
+			t.Errorf("%s, %s: got %v, want %v", c.key, c.token, err, c.want)
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.HasPrefix(got[i].Error(), want) {
+				t.Errorf("got %q, want %q", got[i].Error(), want)
+			}
+		}
 	}
 }
 

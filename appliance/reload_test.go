@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"example.org/ha/appliance/admin"
 	"example.org/ha/appliance/beat"
@@ -276,6 +278,59 @@ func TestTracksMoveTheAddress(t *testing.T) {
 		defer again.Close()
 	}
 	until(t, "all is well again", func() bool { return h.state() == "active 200" })
+}
+
+// A hasty heart has just taken the address: its snapshot does not say so yet, and the news of it comes
+// when the handover has already begun.
+type hasty struct {
+	heart
+	a *Appliance
+}
+
+func (h hasty) Status() beat.Status {
+	return beat.Status{VIPs: []vip.Status{{Name: "web", State: "backup", Active: "lb2"}}}
+}
+
+func (h hasty) Resign(context.Context, string, string) error {
+	for _, move := range [][2]string{{"backup", "active"}, {"active", "resigning"}, {"resigning", "backup"}} {
+		h.a.watch.vipChanged(vip.Change{Name: "web", From: move[0], To: move[1], Time: time.Now()})
+	}
+	return nil
+}
+
+func TestReleaseRightAfterATakeover(t *testing.T) {
+	a := &Appliance{log: slog.New(slog.DiscardHandler), cfg: Config{VIP: []VIP{{Config: vip.Config{Name: "web"}}}}}
+	a.heart = hasty{a: a}
+	a.notifier = notify.New(notify.Config{}, "c", "lb1", a.log)
+	a.watch = newWatch(a)
+	if took, err := a.Release(t.Context(), "web", ""); err != nil || took < 0 {
+		t.Errorf("got %v, %v; want it handed over", took, err)
+	}
+	if _, err := a.Release(t.Context(), "mail", ""); !errors.Is(err, admin.ErrUnknown) {
+		t.Errorf("an unknown address: %v", err)
+	}
+}
+
+// What the protocol does not say of a holder, the hosts do.
+func TestHoldersAreNamed(t *testing.T) {
+	at := netip.MustParseAddr
+	hosts := []admin.Host{
+		{Name: "lb1", State: "self", Address: netip.AddrPortFrom(at("10.0.0.11"), 7946), Said: &admin.Summary{}},
+		{Name: "lb2", State: "alive", Address: netip.AddrPortFrom(at("10.0.0.12"), 7946), Said: &admin.Summary{Held: []string{"b"}}},
+		{Name: "lb3", State: "lost", Address: netip.AddrPortFrom(at("10.0.0.13"), 7946), Said: &admin.Summary{Held: []string{"c"}}},
+	}
+	in := []vip.Status{
+		{Name: "a", Active: "10.0.0.12", ActiveAddr: at("10.0.0.12")}, {Name: "b"}, {Name: "c"},
+		{Name: "d", Active: "10.0.0.99", ActiveAddr: at("10.0.0.99")}, {Name: "b", Active: "lb1", ActiveAddr: at("10.0.0.11")},
+	}
+	for i, v := range nameHolders(in, hosts) {
+		if want := []string{"lb2", "lb2", "", "10.0.0.99", "lb1"}[i]; v.Active != want {
+			t.Errorf("%d: %s is held by %q, want %q", i, v.Name, v.Active, want)
+		}
+	}
+	if in[0].Active != "10.0.0.12" {
+		t.Error("the snapshot of the heart was changed")
+	}
 }
 
 // A listening heart notes what it is told of health.

@@ -43,6 +43,7 @@ func (a *Appliance) Status() admin.Status {
 	a.mu.Unlock()
 	s.VIPs = hb.VIPs
 	s.Gossip = gossipStatus(hb.Heartbeat.Counters)
+	s.Gossip.At = hb.Heartbeat.Time
 	s.Gossip.Bind, s.Gossip.Interval, s.Gossip.Lost = hb.Heartbeat.Bind, hb.Heartbeat.Interval.Seconds(), hb.Heartbeat.Lost
 	s.Beat = admin.Beat{
 		PID: hb.PID, Restarts: hb.Restarts, Realtime: hb.Loop.Realtime, Why: hb.Loop.Why,

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
 	"example.org/ha/lb"
 	"example.org/ha/net/vip"
 )
@@ -234,11 +236,13 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`ha_start_time_seconds 1000`,
 		`ha_vip_state{state="active",vip="web"} 1`,
+		`ha_vip_state{state="backup",vip="web"} 0`,
+		`ha_lb_service_condition{condition="sorry",service="web"} 0`,
 		`ha_vip_transitions_total{vip="web"} 3`,
 		`ha_vip_rejected_total{reason="ttl",vip="web"} 2`,
 		`ha_lb_service_healthy{service="web"} 1`,
 		`ha_lb_probes_total{result="good",server="invalid AddrPort",service="web"} 6`,
-		`ha_lb_probe_seconds{server="invalid AddrPort",service="web"} 0.0015`,
+		`ha_lb_probe_duration_seconds{server="invalid AddrPort",service="web"} 0.0015`,
 		`ha_lb_connections{server="10.0.0.1:80",service="web"} 2`,
 		`ha_lb_bytes_total{direction="received",server="10.0.0.1:80",service="web"} 5`,
 		`ha_gossip_dropped_total{reason="replayed"} 9`,
@@ -247,6 +251,20 @@ func TestMetrics(t *testing.T) {
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %s", want)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "ha_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+	for line := range strings.Lines(body) {
+		if name, ok := strings.CutPrefix(line, "# TYPE "); ok && !strings.HasPrefix(name, "ha_") && !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") {
+			t.Errorf("%s does not begin with ha_", strings.TrimSpace(name))
 		}
 	}
 	for line := range strings.Lines(body) { // the conventions: counters and only counters end in _total

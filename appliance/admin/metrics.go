@@ -20,6 +20,7 @@ var (
 	infoDesc     = desc("info", "Always 1; the labels say which build runs as which host.", "node", "cluster", "version")
 	startDesc    = desc("start_time_seconds", "When this process started, in seconds since 1970.")
 	readyDesc    = desc("part_ready", "1 when the part of this host is ready.", "part")
+	logLostDesc  = desc("log_lines_lost_total", "Log lines that could not be written, or that nobody read.")
 	reloadsDesc  = desc("config_reloads_total", "Configurations read again, by outcome.", "outcome")
 	hostsDesc    = desc("gossip_hosts", "Hosts of the cluster as this one sees them, by state.", "state")
 	beatsDesc    = desc("gossip_beats_total", "Beats, by direction.", "direction")
@@ -27,11 +28,12 @@ var (
 	droppedDesc  = desc("gossip_dropped_total", "Packets that changed nothing, by reason.", "reason")
 	forgivenDesc = desc("gossip_forgiven_total", "Times this host came late and did not count silence against others.")
 	unsentDesc   = desc("gossip_send_failures_total", "Datagrams the kernel refused to send.")
-	lateDesc     = desc("beat_late_seconds", "Lateness of the beat loop's wake-ups over the last minute.", "quantile")
+	lateDesc     = desc("beat_late_p99_seconds", "How late the beat loop woke up over the last minute: 99 of 100 wake-ups were better.")
+	latestDesc   = desc("beat_late_max_seconds", "How late the beat loop woke up at worst over the last minute.")
 	realtimeDesc = desc("beat_realtime", "1 when the kernel granted realtime scheduling to the beat loop.")
 	restartsDesc = desc("beat_restarts_total", "Times the beat process was started again.")
 
-	vipStateDesc = desc("vip_state", "1 for the state the virtual address is in on this host.", "vip", "state")
+	vipStateDesc = desc("vip_state", "1 for the state the virtual address is in on this host, 0 for the others.", "vip", "state")
 	vipHeldDesc  = desc("vip_held", "1 when the addresses are configured on this host.", "vip")
 	vipPrioDesc  = desc("vip_priority", "The priority this host advertises, after tracking.", "vip")
 	vipTransDesc = desc("vip_transitions_total", "Changes of state.", "vip")
@@ -41,17 +43,23 @@ var (
 
 	healthyDesc  = desc("lb_service_healthy", "Real servers of the service that take connections.", "service")
 	serversDesc  = desc("lb_service_servers", "Real servers of the service.", "service")
-	condDesc     = desc("lb_service_condition", "1 for the condition of the service: serving, short, sorry, empty or starting.", "service", "condition")
+	condDesc     = desc("lb_service_condition", "1 for the condition the service is in, 0 for the others.", "service", "condition")
 	upDesc       = desc("lb_server_up", "1 when the real server is healthy.", "service", "server")
 	weightDesc   = desc("lb_server_weight", "The weight the forwarder has now.", "service", "server")
 	probesDesc   = desc("lb_probes_total", "Probes answered, by result.", "service", "server", "result")
-	probeDesc    = desc("lb_probe_seconds", "How long the latest probe took.", "service", "server")
+	probeDesc    = desc("lb_probe_duration_seconds", "How long the latest probe took.", "service", "server")
 	activeDesc   = desc("lb_connections", "Established connections.", "service", "server")
 	totalDesc    = desc("lb_connections_total", "Connections forwarded.", "service", "server")
 	failedDesc   = desc("lb_connect_failures_total", "Connects the real server did not answer.", "service", "server")
 	flowDesc     = desc("lb_bytes_total", "Bytes forwarded, by direction as clients see it.", "service", "server", "direction")
 	notifiedDesc = desc("notifications_total", "Notifications, by target and outcome.", "target", "outcome")
 	postedDesc   = desc("notify_events_total", "Events, by what became of them.", "outcome")
+)
+
+// What an address and a service can be in. All of them are samples, so that a rule on one never finds none.
+var (
+	vipStates  = []string{"initialize", "backup", "active", "resigning", "fault"}
+	conditions = []string{"starting", "serving", "short", "sorry", "empty"}
 )
 
 // A sink sends samples to one scrape.
@@ -72,6 +80,7 @@ func (m meter) Collect(c chan<- prometheus.Metric) {
 	for _, p := range st.Parts {
 		out.gauge(readyDesc, bit(p.Ready), p.Name)
 	}
+	out.count(logLostDesc, st.LogLost)
 	out.count(reloadsDesc, st.Config.Reloads, "applied")
 	out.count(reloadsDesc, st.Config.Refusals, "refused")
 	collectGossip(out, st)
@@ -119,15 +128,17 @@ func collectGossip(out sink, st Status) {
 	}
 	out.count(forgivenDesc, st.Gossip.Forgiven)
 	out.count(unsentDesc, st.Gossip.SendFailed)
-	out.gauge(lateDesc, st.Beat.LateP99, "0.99")
-	out.gauge(lateDesc, st.Beat.LateMax, "1")
+	out.gauge(lateDesc, st.Beat.LateP99)
+	out.gauge(latestDesc, st.Beat.LateMax)
 	out.gauge(realtimeDesc, bit(st.Beat.Realtime))
 	out.count(restartsDesc, st.Beat.Restarts)
 }
 
 func collectVIPs(out sink, st Status) {
 	for _, v := range st.VIPs {
-		out.gauge(vipStateDesc, 1, v.Name, v.State)
+		for _, state := range vipStates {
+			out.gauge(vipStateDesc, bit(v.State == state), v.Name, state)
+		}
 		out.gauge(vipHeldDesc, bit(v.Held), v.Name)
 		out.gauge(vipPrioDesc, float64(v.Priority), v.Name)
 		out.count(vipTransDesc, v.Transitions, v.Name)
@@ -146,7 +157,9 @@ func collectLB(out sink, st Status) {
 	for _, s := range st.LB.Services {
 		out.gauge(healthyDesc, float64(s.Healthy), s.Name)
 		out.gauge(serversDesc, float64(len(s.Servers)), s.Name)
-		out.gauge(condDesc, 1, s.Name, s.Condition)
+		for _, condition := range conditions {
+			out.gauge(condDesc, bit(s.Condition == condition), s.Name, condition)
+		}
 		for _, r := range s.Servers {
 			at := r.Address.String()
 			out.gauge(upDesc, bit(r.State.String() == "up"), s.Name, at)

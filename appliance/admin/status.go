@@ -63,6 +63,7 @@ type Host struct {
 
 // Gossip is the heartbeat core.
 type Gossip struct {
+	At         time.Time         `json:"at"` // of the snapshot, about a second old at most
 	Bind       netip.AddrPort    `json:"bind,omitzero"`
 	Interval   float64           `json:"interval_seconds"`
 	Lost       int               `json:"lost"` // beats of silence before a host counts as lost
