@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"example.org/ha/appliance/admin"
-	"example.org/ha/net/vip"
 )
 
 // How a status looks to people: first what is wrong, then who is there, then what moves, then counters.
@@ -96,17 +95,6 @@ func writeHosts(w io.Writer, st admin.Status) {
 	}
 }
 
-// holder names who holds an address: a host of the cluster if it is one, else where it advertises from.
-func holder(st admin.Status, v vip.Status) string {
-	switch {
-	case v.Held:
-		return st.Node
-	case v.Active == "" && v.ActiveAddr.IsValid():
-		return v.ActiveAddr.String()
-	}
-	return v.Active
-}
-
 func writeVIPs(w io.Writer, st admin.Status) {
 	if len(st.VIPs) == 0 {
 		return
@@ -117,7 +105,14 @@ func writeVIPs(w io.Writer, st admin.Status) {
 		for _, p := range v.Addresses {
 			addresses = append(addresses, p.String())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s %v\t%s\n", v.Name, orDash(holder(st, v)), strings.Join(addresses, " "),
+		holder := v.Active // a host of the cluster if it is one, else where it advertises from
+		switch {
+		case v.Held:
+			holder = st.Node
+		case holder == "" && v.ActiveAddr.IsValid():
+			holder = v.ActiveAddr.String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s %v\t%s\n", v.Name, orDash(holder), strings.Join(addresses, " "),
 			orDash(v.Interface), v.State, ago(st.Now, v.Since), v.Priority, v.Carrier, v.Interval, v.Reason)
 	}
 }
