@@ -23,14 +23,14 @@ const policy = `
 	NONE                                              < net/gossip, net/vrrp, net/arp, net/ndp, lb/health, lb/pool, lb/probe, net/simnet, appliance/notify, appliance/logline
 	net/gossip                                        < net/heartbeat
 	net/vrrp, net/heartbeat, net/arp, net/ndp         < net/vip
-	net/gossip, net/heartbeat, net/vip                < appliance/beat
+	net/gossip, net/heartbeat, net/vip, appliance/logline < appliance/beat
 	lb/pool                                           < lb/scheduler
 	lb/pool, lb/scheduler                             < lb/proxy
 	lb/pool, lb/health, lb/probe                      < lb
 	lb, net/vip, appliance/notify                     < appliance/admin
 	net/gossip, net/heartbeat, net/vip, lb, lb/proxy, appliance/admin, appliance/beat, appliance/notify < appliance
 	appliance, appliance/admin, lb, lb/health, net/vip, net/heartbeat < appliance/demo
-	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline < main
+	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline, net/vip < main
 `
 
 // pure packages are machines and codecs: what they do follows from what they are told.

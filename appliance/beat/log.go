@@ -31,12 +31,12 @@ type queued struct {
 // queueLog returns a logger that never blocks in front of log, and the queue
 // between them; nil if log is such a one already, and whoever made it flushes it.
 func queueLog(log *slog.Logger) (*slog.Logger, *logQueue) {
-	if _, ok := log.Handler().(queueHandler); ok {
+	if _, ok := log.Handler().(queueEnd); ok {
 		return log, nil
 	}
 	q := &logQueue{records: make(chan queued, maxRecords), ended: make(chan struct{})}
 	go q.run()
-	return slog.New(queueHandler{log.Handler(), q}), q
+	return slog.New(queueEnd{log.Handler(), q}), q
 }
 
 func (q *logQueue) run() {
@@ -74,15 +74,15 @@ func (q *logQueue) flush() {
 	}
 }
 
-// A queueHandler is the end of a queue where records go in.
-type queueHandler struct {
+// A queueEnd is the end of a queue where records go in.
+type queueEnd struct {
 	next  slog.Handler
 	queue *logQueue
 }
 
-func (h queueHandler) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
+func (h queueEnd) Enabled(ctx context.Context, l slog.Level) bool { return h.next.Enabled(ctx, l) }
 
-func (h queueHandler) Handle(_ context.Context, r slog.Record) error {
+func (h queueEnd) Handle(_ context.Context, r slog.Record) error {
 	select {
 	case h.queue.records <- queued{h.next, r.Clone()}:
 	default:
@@ -91,10 +91,10 @@ func (h queueHandler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-func (h queueHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return queueHandler{h.next.WithAttrs(attrs), h.queue}
+func (h queueEnd) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return queueEnd{h.next.WithAttrs(attrs), h.queue}
 }
 
-func (h queueHandler) WithGroup(name string) slog.Handler {
-	return queueHandler{h.next.WithGroup(name), h.queue}
+func (h queueEnd) WithGroup(name string) slog.Handler {
+	return queueEnd{h.next.WithGroup(name), h.queue}
 }

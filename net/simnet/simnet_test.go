@@ -63,7 +63,7 @@ func TestDatagramTakesTheDelayAndIsACopy(t *testing.T) {
 	a, b := start(n, 1, 0), start(n, 2, 0)
 	packet := []byte("one")
 	n.Send(addr(1), addr(2), packet)
-	copy(packet, "XXX")
+	copy(packet, "two")
 	n.Run(3*ms - 1)
 	b.want(t)
 	n.Run(1)

@@ -158,6 +158,7 @@ func (c Config) Defaults(interval time.Duration) Config {
 	c.Carrier = cmp.Or(c.Carrier, carrierGossip)
 	c.Version = cmp.Or(c.Version, 3)
 	c.Fence = cmp.Or(c.Fence, "none")
+	c.StartupDelay = new(c.startupDelay())
 	return c
 }
 
