@@ -30,7 +30,7 @@ const policy = `
 	lb, net/vip, appliance/notify                     < appliance/admin
 	net/gossip, net/heartbeat, net/vip, lb, lb/proxy, appliance/admin, appliance/beat, appliance/notify < appliance
 	appliance, appliance/admin, lb, lb/health, net/vip, net/heartbeat < appliance/demo
-	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline, net/vip < main
+	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline < main
 `
 
 // pure packages are machines and codecs: what they do follows from what they are told.

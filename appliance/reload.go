@@ -22,11 +22,13 @@ func (a *Appliance) Reload(context.Context) error {
 		tellSystemd(systemdReloading())
 		defer tellSystemd(systemdReady)
 	}
+	a.applying.Lock() // before the file is read: of two reloads the later one reads, and applies, the later file
+	defer a.applying.Unlock()
 	cfg, err := Load(a.opt.File, a.opt.Role...)
 	if err != nil {
 		return a.refuse(err)
 	}
-	return a.Apply(cfg)
+	return a.apply(cfg)
 }
 
 // refuse notes a refusal and returns it as one.
@@ -50,6 +52,10 @@ func (a *Appliance) refuse(err error) error {
 func (a *Appliance) Apply(cfg Config) error {
 	a.applying.Lock()
 	defer a.applying.Unlock()
+	return a.apply(cfg)
+}
+
+func (a *Appliance) apply(cfg Config) error {
 	old := a.config()
 	before := a.settings
 	cfg, settings, err := place(cfg, a.opt, before.Keys)

@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -179,6 +180,9 @@ func (w *watch) hostsChanged(hosts []heartbeat.Host) {
 			speaker = min(speaker, h.Name)
 		}
 	}
+	maps.DeleteFunc(w.hosts, func(name, _ string) bool { // those the cluster has forgotten
+		return !slices.ContainsFunc(hosts, func(h heartbeat.Host) bool { return h.Name == name })
+	})
 	for _, h := range hosts {
 		before, known := w.hosts[h.Name]
 		if h.State == before && known || h.State == gossip.Suspect.String() || h.State == gossip.Unheard.String() {
