@@ -14,8 +14,8 @@
 // # What is promised
 //
 // End of stream and RST are passed on as what they are, each direction by itself. An attempt at a
-// real server that fails before any byte reached it is repeated at another one, at most four in all,
-// then at the sorry server; the failure is also reported on [Forwarder.Passive].
+// real server that fails before any byte reached it is repeated at another one, at most four in all;
+// each failure is also reported on [Forwarder.Passive].
 //
 // [Forwarder.Apply] takes the whole desired table. What did not change is not touched: listeners stay
 // open, connections stay where they are. Weight 0 only ends new connections. When a real server
