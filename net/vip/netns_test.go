@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -272,7 +273,7 @@ type process struct {
 	cmd     *exec.Cmd
 	stdin   io.WriteCloser
 	answers <-chan string
-	log     *strings.Builder
+	log     *journal
 }
 
 func (l *lan) speaker(host string, cfgs ...Config) *process {
@@ -285,7 +286,7 @@ func (l *lan) speaker(host string, cfgs ...Config) *process {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	p := &process{t: l.t, host: host, cmd: exec.Command("ip", "netns", "exec", l.prefix+host, exe), log: new(strings.Builder)}
+	p := &process{t: l.t, host: host, cmd: exec.Command("ip", "netns", "exec", l.prefix+host, exe), log: new(journal)}
 	p.cmd.Env = append(os.Environ(), speakerVar+"="+string(text))
 	if l.realtime {
 		p.cmd.Env = append(p.cmd.Env, realtimeVar+"=1")
@@ -304,6 +305,24 @@ func (l *lan) speaker(host string, cfgs ...Config) *process {
 		}
 	})
 	return p
+}
+
+// A journal is what a process logs, read while it goes on.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 func (p *process) say(format string, args ...any) {
