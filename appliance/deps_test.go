@@ -23,7 +23,7 @@ const policy = `
 	NONE                                              < net/gossip, net/vrrp, net/arp, net/ndp, lb/health, lb/pool, lb/probe, net/simnet, appliance/notify, appliance/logline
 	net/gossip                                        < net/heartbeat
 	net/vrrp, net/heartbeat, net/arp, net/ndp         < net/vip
-	net/gossip, net/heartbeat, net/vip, appliance/logline < appliance/beat
+	net/gossip, net/heartbeat, net/vip                < appliance/beat
 	lb/pool                                           < lb/scheduler
 	lb/pool, lb/scheduler                             < lb/proxy
 	lb/pool, lb/health, lb/probe                      < lb

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"example.org/ha/appliance/logline"
 	"example.org/ha/net/gossip"
 )
 
@@ -41,8 +40,6 @@ func child(fd int, newLog func(io.Writer) *slog.Logger, o Options) error {
 	if err != nil {
 		return err
 	}
-	lines := logline.NewQueue(os.Stderr)
-	defer lines.Flush()
 	if newLog == nil {
 		newLog = func(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 	}
