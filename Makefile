@@ -27,9 +27,9 @@ lint:
 	$(GO) vet ./...
 	@out=$$($(GO) fix -diff ./... 2>&1); [ -z "$$out" ] || { echo "$$out"; echo "go fix ./... changes the lines above"; exit 1; }
 
-# Everything, nothing skipped. The end-to-end tests measure time, so they run alone, and last.
+# Everything, nothing skipped. Many tests measure time beside real programs, so one package runs at a time.
 test: packages lint race cross
-	CI=true $(GO) test -timeout 20m $(UNITS)
+	CI=true $(GO) test -p 1 -timeout 20m $(UNITS)
 	CI=true $(GO) test -timeout 30m ./appliance/e2e
 
 # The Debian packages of the programs that the tests run beside ours. Needs root once.
@@ -38,7 +38,7 @@ packages:
 
 # Those beside keepalived measure milliseconds, which the detector's pace would spoil; the plain run has them.
 race:
-	GORACE=atexit_sleep_ms=0 CI=true CGO_ENABLED=1 $(GO) test -race -short -skip Keepalived -timeout 15m $(RACY)
+	GORACE=atexit_sleep_ms=0 CI=true CGO_ENABLED=1 $(GO) test -race -short -p 1 -skip Keepalived -timeout 15m $(RACY)
 
 # Every fuzz target of the repository, one after the other.
 fuzz:

@@ -288,11 +288,7 @@ func (p *Parent) answered(ctx context.Context, a *answer, out *outbox) {
 	}
 	if err == nil {
 		p.ready, p.refused = true, ""
-		select {
-		case <-p.configured:
-		default:
-			close(p.configured)
-		}
+		p.tellReady()
 		return
 	}
 	if p.refused != a.Error {
@@ -314,6 +310,21 @@ func (p *Parent) answered(ctx context.Context, a *answer, out *outbox) {
 func (p *Parent) publish(s *Status) {
 	s.Restarts = p.status.Load().Restarts
 	p.status.Store(s)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tellReady()
+}
+
+// tellReady closes configured when the configuration was taken and Status says so too; p.mu is held.
+func (p *Parent) tellReady() {
+	if !p.ready || !p.status.Load().Running {
+		return
+	}
+	select {
+	case <-p.configured:
+	default:
+		close(p.configured)
+	}
 }
 
 // change passes a change on; the oldest gives way.
@@ -435,7 +446,7 @@ func (p *Parent) Rider(t gossip.Topic) Rider {
 // Changes delivers the changes of state of the VIPs.
 func (p *Parent) Changes() <-chan vip.Change { return p.changes }
 
-// Ready is closed once a beat process has taken a configuration.
+// Ready is closed once a beat process has taken a configuration and told its Status.
 func (p *Parent) Ready() <-chan struct{} { return p.configured }
 
 // Status is the latest the beat process told, at most about a second old.

@@ -103,7 +103,7 @@ func TestHTTPFromBrokenServers(t *testing.T) {
 		serve func(net.Conn)
 		want  string
 	}{
-		"closes at once":   {func(net.Conn) {}, "closed by the server"},
+		"closes at once":   {func(c net.Conn) { drain(c) }, "closed by the server"},
 		"speaks otherwise": {func(c net.Conn) { drain(c); io.WriteString(c, "SSH-2.0-x\r\n\r\n") }, "malformed HTTP"},
 		"endless header": {func(c net.Conn) {
 			drain(c)
