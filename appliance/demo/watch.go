@@ -44,6 +44,8 @@ func NewWatch(ctx context.Context, hosts ...*Host) (*Watch, error) {
 	w := &Watch{held: make(map[string]map[netip.Addr]bool), changed: make(chan struct{})}
 	for _, h := range hosts {
 		w.held[h.Name] = make(map[netip.Addr]bool)
+	}
+	for _, h := range hosts {
 		updates := make(chan netlink.AddrUpdate, 1024)
 		err := netlink.AddrSubscribeWithOptions(updates, ctx.Done(), netlink.AddrSubscribeOptions{
 			Namespace:     &h.ns,
