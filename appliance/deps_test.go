@@ -29,12 +29,20 @@ const policy = `
 	lb/pool, lb/health, lb/probe                      < lb
 	lb, net/vip, appliance/notify                     < appliance/admin
 	net/gossip, net/heartbeat, net/vip, lb, lb/proxy, appliance/admin, appliance/beat, appliance/notify < appliance
-	appliance, appliance/admin, lb, lb/health, net/vip, net/heartbeat < appliance/demo
-	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline < main
+	NONE                                              < consensus/jute, consensus/session, consensus/quorum, consensus/fourletter
+	consensus/jute                                    < consensus/tree, consensus/zk, consensus/txnlog, consensus/clientport
+	consensus/jute, consensus/quorum                  < consensus/zab
+	consensus/fourletter                              < consensus/clientport, consensus/adminport
+	consensus/jute, consensus/tree, consensus/session, consensus/quorum, consensus/zab, consensus/txnlog, consensus/clientport, consensus/fourletter, consensus/adminport < consensus
+	consensus                                         < consensus/zoocfg
+	consensus, consensus/zoocfg                       < appliance
+	appliance, appliance/admin, lb, lb/health, net/vip, net/heartbeat, consensus, consensus/zk < appliance/demo
+	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline, consensus, consensus/zoocfg, consensus/zk, consensus/txnlog, consensus/jute < main
 `
 
 // pure packages are machines and codecs: what they do follows from what they are told.
-var pure = []string{"net/gossip", "net/vrrp", "lb/health", "lb/pool", "lb/scheduler"}
+var pure = []string{"net/gossip", "net/vrrp", "lb/health", "lb/pool", "lb/scheduler",
+	"consensus/jute", "consensus/tree", "consensus/session", "consensus/quorum", "consensus/zab", "consensus/fourletter"}
 
 // testOnly packages are imported by tests alone. What else a test imports is not restricted, but for
 // the roles above it.
@@ -42,19 +50,23 @@ var testOnly = []string{"net/simnet", "net/memnet", "appliance/e2e"}
 
 // thirdParty says who may import what is not ours and not the standard library.
 var thirdParty = map[string][]string{
-	"github.com/alecthomas/kong":           {"main"},
-	"github.com/BurntSushi/toml":           {"appliance"},
-	"github.com/miekg/dns":                 {"net/heartbeat", "lb/probe"},
-	"github.com/vishvananda/netlink":       {"net/vip", "lb/ipvs", "lb/xdp", "appliance/demo"},
-	"github.com/vishvananda/netns":         {"appliance/demo"},
-	"github.com/prometheus/client_golang":  {"appliance/admin"},
-	"github.com/wneessen/go-mail":          {"appliance/notify"},
-	"golang.org/x/crypto/chacha20poly1305": {"net/gossip"},
-	"golang.org/x/net/netutil":             {"appliance/admin"},
-	"golang.org/x/net/icmp":                {"lb/probe", "appliance/demo"},
-	"golang.org/x/net/ipv4":                {"lb/probe", "appliance/demo"},
-	"golang.org/x/net/ipv6":                {"lb/probe", "appliance/demo"},
-	"golang.org/x/sys/unix":                {"main", "appliance", "net/heartbeat", "net/vip", "net/arp", "net/ndp", "lb/probe", "lb/proxy", "appliance/beat", "appliance/demo"},
+	"github.com/alecthomas/kong":                 {"main"},
+	"github.com/BurntSushi/toml":                 {"appliance"},
+	"github.com/miekg/dns":                       {"net/heartbeat", "lb/probe"},
+	"github.com/vishvananda/netlink":             {"net/vip", "lb/ipvs", "lb/xdp", "appliance/demo"},
+	"github.com/vishvananda/netns":               {"appliance/demo"},
+	"github.com/prometheus/client_golang":        {"appliance/admin", "consensus/adminport"},
+	"github.com/golang/snappy":                   {"consensus/txnlog"},
+	"github.com/pavlo-v-chernykh/keystore-go/v4": {"consensus/clientport"},
+	"software.sslmate.com/src/go-pkcs12":         {"consensus/clientport"},
+	"golang.org/x/term":                          {"main"},
+	"github.com/wneessen/go-mail":                {"appliance/notify"},
+	"golang.org/x/crypto/chacha20poly1305":       {"net/gossip"},
+	"golang.org/x/net/netutil":                   {"appliance/admin", "consensus/adminport"},
+	"golang.org/x/net/icmp":                      {"lb/probe", "appliance/demo"},
+	"golang.org/x/net/ipv4":                      {"lb/probe", "appliance/demo"},
+	"golang.org/x/net/ipv6":                      {"lb/probe", "appliance/demo"},
+	"golang.org/x/sys/unix":                      {"main", "appliance", "net/heartbeat", "net/vip", "net/arp", "net/ndp", "lb/probe", "lb/proxy", "appliance/beat", "appliance/demo", "consensus/txnlog", "consensus/clientport", "consensus"},
 }
 
 // What a pure package never imports, and what it never calls.
