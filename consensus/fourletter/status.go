@@ -46,9 +46,7 @@ type Status struct {
 	MinLatency         float64
 	AvgLatency         float64
 	MaxLatency         float64
-	LastResponse       int // bytes of a reply's body; -1: none yet
-	MinResponse        int
-	MaxResponse        int
+	Responses          Sizes // bytes of replies
 	AuthFailed         int64
 	SlowSyncs          int64 // fsyncs above fsync.warningthresholdms
 	NonMTLSLocal       int64 // connections without a client certificate, from the host itself
@@ -73,10 +71,9 @@ type Status struct {
 	Properties         []Property     // WantSettings: of system_properties
 	ConfigText         string         // WantSettings: the ensemble's, "" standalone
 	InitialConfig      string         // WantSettings: the configuration file's text
-	ObserversConnected int
 }
 
-// Sizes are the last, smallest and largest proposal, in bytes; -1: none yet.
+// Sizes are the last, smallest and largest of something, in bytes; -1: there was none yet.
 type Sizes struct{ Last, Min, Max int }
 
 // A Leader says who leads the ensemble, and what only a leader knows.
@@ -117,6 +114,7 @@ type Connection struct {
 	Session        int64 // 0: none yet, and the fields below mean nothing
 	LastOp         int32 // code of the last operation; 0: none
 	Established    time.Time
+	Expires        time.Time // when it is closed if it stays silent
 	Timeout        time.Duration
 	LastCxid       int64 // -1: none
 	LastZxid       int64 // -1: none
