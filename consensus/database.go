@@ -1,7 +1,6 @@
 package consensus
 
 import (
-	"crypto/x509"
 	"net/netip"
 
 	"example.org/ha/consensus/jute"
@@ -19,8 +18,8 @@ type database struct {
 	rules    rules
 	tree     *tree.Tree
 	pending  *tree.Pending
-	timeouts map[int64]int32    // sessions, in milliseconds
-	closing  map[int64]struct{} // sessions whose end is prepared: they may start nothing more
+	timeouts map[int64]int32 // sessions, in milliseconds
+	closing  map[int64]int64 // sessions whose end is prepared, and its zxid: they may start nothing more
 }
 
 // rules are the settings that decide what a request may do. All members should have the same ones.
@@ -34,11 +33,11 @@ type rules struct {
 	enforceQuota    bool // a hard limit refuses: enforceQuota
 	closeSessionTxn bool // the end of a session lists its ephemerals: closeSessionTxn.enabled
 	reconfig        bool // reconfigEnabled
-	standalone      bool // no ensemble: reconfig is not implemented
 
 	skipACL        bool     // skipACL
 	digestAlg      string   // DigestAuthenticationProvider.digestAlg: SHA1 if empty
 	superDigest    string   // DigestAuthenticationProvider.superDigest, user:hash
+	x509           bool     // clients may connect with TLS: the scheme x509 exists
 	superX509      string   // X509AuthenticationProvider.superUser, an RFC 2253 name
 	enforceAuth    bool     // enforce.auth.enabled
 	enforceSchemes []string // enforce.auth.schemes
@@ -73,35 +72,11 @@ type outcome struct {
 
 // newDatabase returns a database of a tree and the sessions that came with it; it owns both.
 func newDatabase(t *tree.Tree, timeouts map[int64]int32, r rules) *database {
-	return &database{rules: r, tree: t, pending: tree.NewPending(t), timeouts: timeouts, closing: map[int64]struct{}{}}
+	if r.maxBuffer == 0 {
+		r.maxBuffer = DefaultMaxRequest
+	}
+	if r.maxRecord == 0 {
+		r.maxRecord = 2 * r.maxBuffer
+	}
+	return &database{rules: r, tree: t, pending: tree.NewPending(t), timeouts: timeouts, closing: map[int64]int64{}}
 }
-
-type quotaExceeded struct {
-	path        string // whose quota
-	bytes       bool   // of bytes, not of znodes
-	used, limit int64
-}
-
-func (d *database) prepare(b []byte, wall, zxid int64, r *request) ([]byte, proposal) { panic("prepare") }
-func (d *database) apply(p *proposal) outcome                                         { panic("apply") }
-func (d *database) appendReply(b []byte, r *request, o *outcome) ([]byte, jute.Code)  { panic("reply") }
-func (d *database) read(b []byte, r *request) ([]byte, jute.Code)                     { panic("read") }
-func (d *database) authenticate(r *request) (ids []jute.ID, ok bool)                  { panic("auth") }
-func (d *database) mayRead(ids []jute.ID, acl []jute.ACL) bool                        { panic("acl") }
-
-// identify returns who a connection is before it has said anything: its address, its certificate.
-func (d *database) identify(remote netip.Addr, certs []*x509.Certificate) ([]jute.ID, error) {
-	panic("identify")
-}
-
-// admitted reports whether a client with these ids may send anything but auth: enforce.auth.
-func (d *database) admitted(ids []jute.ID) bool { panic("admitted") }
-
-// parseLogged returns the proposal of a record that another member prepared, or that the log held.
-func parseLogged(record []byte) (proposal, error) { panic("parseLogged") }
-
-// reset forgets what was prepared after a zxid and will never be applied (disk full).
-func (d *database) reset(zxid int64) { panic("reset") }
-
-// isWrite reports whether op becomes a transaction. Everything else is answered by read, but auth by authenticate.
-func isWrite(op jute.Op) bool { panic("isWrite") }

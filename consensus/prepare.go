@@ -1,0 +1,201 @@
+package consensus
+
+import (
+	"example.org/ha/consensus/jute"
+)
+
+// A draft is what the parts of one request share while they become a transaction.
+type draft struct {
+	header jute.TxnHeader
+	ids    []jute.ID
+	alive  bool           // the session has neither ended nor begun to
+	over   *quotaExceeded // see proposal
+}
+
+// prepare turns a request into a transaction, against the tree as it will be once everything pending is
+// applied. It never fails: a request that may not be done becomes an error transaction, because a member
+// that forwarded it waits for a transaction of this session and xid. The record is appended to b.
+//
+// Which of several faults is reported follows ZooKeeper's order of checks.
+func (d *database) prepare(b []byte, wall, zxid int64, r *request) ([]byte, proposal) {
+	w := draft{
+		header: jute.TxnHeader{Session: r.session, Cxid: r.xid, Zxid: zxid, Time: wall, Type: r.Op},
+		ids:    r.ids,
+		alive:  d.alive(r.session),
+	}
+	p := proposal{header: w.header}
+	mark := d.pending.Mark()
+	code := d.propose(&w, r, &p)
+	if code != jute.OK {
+		return d.refuse(b, &p, code)
+	}
+	p.over = w.over
+	p.header.Type = p.txn.Type
+	start := len(b)
+	b = d.appendRecord(b, &p)
+	if len(b)-start > d.rules.maxRecord {
+		d.pending.Rollback(mark)
+		if p.txn.Type != jute.OpCloseSession {
+			return d.refuse(b[:start], &p, jute.BadArguments)
+		}
+		// The end of a session cannot be refused, and every member knows its ephemerals.
+		p.txn.Paths = nil
+		d.pending.Add(&p.header, &p.txn)
+		b = d.appendRecord(b[:start], &p)
+	}
+	if p.txn.Type == jute.OpCloseSession {
+		d.closing[r.session] = zxid
+	}
+	p.record = b[start:len(b):len(b)]
+	return b, p
+}
+
+// propose makes the transaction and what it changes pending, or changes nothing.
+func (d *database) propose(w *draft, r *request, p *proposal) jute.Code {
+	if r.err != nil {
+		return jute.MarshallingError
+	}
+	if r.Op == jute.OpMulti {
+		return d.prepareMulti(w, r.Ops, &p.txn)
+	}
+	o := operationOf(r.Op)
+	if o.prepare == nil || r.Op == jute.OpCheck {
+		return jute.Unimplemented
+	}
+	if code := o.prepare(d, w, &r.Request, &p.txn); code != jute.OK {
+		return code
+	}
+	p.header.Type = p.txn.Type
+	d.pending.Add(&p.header, &p.txn)
+	return jute.OK
+}
+
+// refuse makes p an error transaction.
+func (d *database) refuse(b []byte, p *proposal, code jute.Code) ([]byte, proposal) {
+	p.header.Type = jute.OpError
+	p.txn = jute.Txn{Type: jute.OpError, Err: code}
+	p.over = nil
+	start := len(b)
+	b = d.appendRecord(b, p)
+	p.record = b[start:len(b):len(b)]
+	return b, *p
+}
+
+// appendRecord appends a transaction as it is logged and sent to other members. An error has no digest.
+func (d *database) appendRecord(b []byte, p *proposal) []byte {
+	b = p.txn.AppendTo(p.header.AppendTo(b))
+	if d.rules.digest && p.txn.Type != jute.OpError {
+		b = jute.TxnDigest{Version: jute.DigestVersion, Tree: d.pending.Digest()}.AppendTo(b)
+	}
+	return b
+}
+
+// alive reports whether a session may start anything.
+func (d *database) alive(session int64) bool {
+	if _, ok := d.timeouts[session]; !ok {
+		return false
+	}
+	_, closing := d.closing[session]
+	return !closing
+}
+
+// nextVersion checks the version that a client expects, and returns the one after. It never gives -1: a
+// client that wanted to name that one would say "any" (ZOOKEEPER-4743).
+func nextVersion(have, want int32) (int32, jute.Code) {
+	if want != -1 && want != have {
+		return 0, jute.BadVersion
+	}
+	if have == -2 {
+		return 0, jute.OK
+	}
+	return have + 1, jute.OK
+}
+
+func (d *database) prepareSetData(w *draft, q *jute.Request, t *jute.Txn) jute.Code {
+	if !w.alive {
+		return jute.SessionExpired
+	}
+	if !validPath(q.Path) {
+		return jute.BadArguments
+	}
+	n, ok := d.pending.Node(q.Path)
+	if !ok {
+		return jute.NoNode
+	}
+	if !d.allowed(w.ids, n.ACL, jute.PermWrite) {
+		return jute.NoAuth
+	}
+	if !d.withinQuota(w, q.Path, 0, int64(len(q.Data))-int64(n.DataLength)) {
+		return jute.QuotaExceeded
+	}
+	version, code := nextVersion(n.Stat.Version, q.Version)
+	if code != jute.OK {
+		return code
+	}
+	*t = jute.Txn{Type: jute.OpSetData, Path: q.Path, Data: q.Data, Version: version}
+	return jute.OK
+}
+
+func (d *database) prepareSetACL(w *draft, q *jute.Request, t *jute.Txn) jute.Code {
+	if !w.alive {
+		return jute.SessionExpired
+	}
+	if !validPath(q.Path) {
+		return jute.BadArguments
+	}
+	acl, code := d.fixACL(w.ids, q.ACL)
+	if code != jute.OK {
+		return code
+	}
+	n, ok := d.pending.Node(q.Path)
+	if !ok {
+		return jute.NoNode
+	}
+	if !d.allowed(w.ids, n.ACL, jute.PermAdmin) {
+		return jute.NoAuth
+	}
+	version, code := nextVersion(n.Stat.Aversion, q.Version)
+	if code != jute.OK {
+		return code
+	}
+	*t = jute.Txn{Type: jute.OpSetACL, Path: q.Path, ACL: acl, Version: version}
+	return jute.OK
+}
+
+func (d *database) prepareCheck(w *draft, q *jute.Request, t *jute.Txn) jute.Code {
+	if !w.alive {
+		return jute.SessionExpired
+	}
+	if !validPath(q.Path) {
+		return jute.BadArguments
+	}
+	n, ok := d.pending.Node(q.Path)
+	if !ok {
+		return jute.NoNode
+	}
+	if !d.allowed(w.ids, n.ACL, jute.PermRead) {
+		return jute.NoAuth
+	}
+	version, code := nextVersion(n.Stat.Version, q.Version)
+	if code != jute.OK {
+		return code
+	}
+	*t = jute.Txn{Type: jute.OpCheck, Path: q.Path, Version: version}
+	return jute.OK
+}
+
+func (d *database) prepareCreateSession(_ *draft, q *jute.Request, t *jute.Txn) jute.Code {
+	*t = jute.Txn{Type: jute.OpCreateSession, Timeout: q.Mode}
+	return jute.OK
+}
+
+// prepareCloseSession does not ask whether the session is alive: its expiry comes this way too.
+func (d *database) prepareCloseSession(w *draft, _ *jute.Request, t *jute.Txn) jute.Code {
+	*t = jute.Txn{Type: jute.OpCloseSession}
+	if d.rules.closeSessionTxn {
+		if t.Paths = d.pending.Ephemerals(w.header.Session); t.Paths == nil {
+			t.Paths = []string{} // empty, which is not the same as not written
+		}
+	}
+	return jute.OK
+}
