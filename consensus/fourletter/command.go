@@ -160,9 +160,9 @@ func sessionDump(s *Status, _ map[string]string) object {
 	for _, x := range s.Sessions {
 		ms := milliseconds(x.Expires)
 		byTime[ms] = append(byTime[ms], x.ID)
-		if len(x.Ephemerals) > 0 {
-			paths = append(paths, field{decimalID(x.ID), x.Ephemerals})
-		}
+	}
+	for _, x := range owners(s) {
+		paths = append(paths, field{decimalID(x.ID), x.Ephemerals})
 	}
 	for _, ms := range slices.Sorted(maps.Keys(byTime)) {
 		expiry = append(expiry, field{strconv.FormatInt(ms, 10), byTime[ms]})

@@ -44,16 +44,15 @@ type Whitelist struct{ words []string }
 // are asked by health checks and monitors. Apache's default is srvr alone.
 var Safe = Whitelist{words: []string{"conf", "isro", "mntr", "ruok", "srvr", "stat"}}
 
-// ParseWhitelist reads 4lw.commands.whitelist: words separated by commas, or * for all. srvr is always
-// in it, since programs cannot find a leader without it. Names that are no words are returned.
-func ParseWhitelist(s string) (w Whitelist, unknown []string) {
-	if strings.TrimSpace(s) == "*" {
-		return Whitelist{words: Words}, nil
-	}
+// ParseWhitelist takes the words of a configuration, or "*" for all. srvr is always in it, since programs
+// cannot find a leader without it. Names that are no words are returned.
+func ParseWhitelist(words []string) (w Whitelist, unknown []string) {
 	w.words = []string{"srvr"}
-	for word := range strings.SplitSeq(s, ",") {
+	for _, word := range words {
 		word = strings.TrimSpace(word)
 		switch {
+		case word == "*":
+			return Whitelist{words: Words}, nil
 		case word == "":
 		case IsWord([]byte(word)):
 			w.words = append(w.words, word)

@@ -42,35 +42,35 @@ type Status struct {
 	GlobalSessions int
 	LocalSessions  int
 
-	Received, Sent     int64 // packets, since start or srst
-	MinLatency         float64
-	AvgLatency         float64
-	MaxLatency         float64
-	Responses          Sizes // bytes of replies
-	AuthFailed         int64
-	SlowSyncs          int64 // fsyncs above fsync.warningthresholdms
-	NonMTLSLocal       int64 // connections without a client certificate, from the host itself
-	NonMTLSRemote      int64
-	Handshakes         int     // TLS handshakes under way
-	DropProbability    float64 // of the connection throttle
-	OpenFiles          int64
-	MaxFiles           int64
-	TraceMask          int64
-	LastSnapshotZxid   int64     // -1: none
-	LastSnapshotTime   time.Time // zero: none
-	ProposalSizes      Sizes     // of a leader
-	DataDirSize        int64     // WantSizes; bytes below dataDir/version-2
-	LogDirSize         int64     // WantSizes
-	Connections        []Connection
-	Sessions           []Session      // WantSessions
-	Watches            []SessionWatch // WantWatches: data watches and those of exists, one per session and path
-	Digests            []Digest       // WantDigests, oldest first
-	Metrics            []Metric       // WantMetrics: what Meters.Metrics returned, and what Status has no field for
-	Settings           Settings       // WantSettings
-	Environment        []Property     // WantSettings: of envi
-	Properties         []Property     // WantSettings: of system_properties
-	ConfigText         string         // WantSettings: the ensemble's, "" standalone
-	InitialConfig      string         // WantSettings: the configuration file's text
+	Received, Sent   int64 // packets, since start or srst
+	MinLatency       float64
+	AvgLatency       float64
+	MaxLatency       float64
+	Responses        Sizes // bytes of replies
+	AuthFailed       int64
+	SlowSyncs        int64 // fsyncs above fsync.warningthresholdms
+	NonMTLSLocal     int64 // connections without a client certificate, from the host itself
+	NonMTLSRemote    int64
+	Handshakes       int     // TLS handshakes under way
+	DropProbability  float64 // of the connection throttle
+	OpenFiles        int64
+	MaxFiles         int64
+	TraceMask        int64
+	LastSnapshotZxid int64     // -1: none
+	LastSnapshotTime time.Time // zero: none
+	ProposalSizes    Sizes     // of a leader
+	DataDirSize      int64     // WantSizes; bytes below dataDir/version-2
+	LogDirSize       int64     // WantSizes
+	Connections      []Connection
+	Sessions         []Session      // WantSessions
+	Watches          []SessionWatch // WantWatches: data watches and those of exists, one per session and path
+	Digests          []Digest       // WantDigests, oldest first
+	Metrics          []Metric       // WantMetrics: what Meters.Metrics returned, and what Status has no field for
+	Settings         Settings       // WantSettings
+	Environment      []Property     // WantSettings: of envi
+	Properties       []Property     // WantSettings: of system_properties
+	ConfigText       string         // WantSettings: the ensemble's, "" standalone
+	InitialConfig    string         // WantSettings: the configuration file's text
 }
 
 // Sizes are the last, smallest and largest of something, in bytes; -1: there was none yet.

@@ -267,18 +267,10 @@ func dump(s *Status) []byte {
 	groups := expiries(s.Sessions, func(x Session) time.Time { return x.Expires })
 	p.text("Session ")
 	sets(&p, groups, len(s.Sessions), func(x Session) { p.hex(x.ID) })
-	with := 0
-	for _, x := range s.Sessions {
-		if len(x.Ephemerals) > 0 {
-			with++
-		}
-	}
 	p.line("ephemeral nodes dump:")
-	p.line("Sessions with Ephemerals (" + strconv.Itoa(with) + "):")
-	for _, x := range s.Sessions {
-		if len(x.Ephemerals) == 0 {
-			continue
-		}
+	owners := owners(s)
+	p.line("Sessions with Ephemerals (" + strconv.Itoa(len(owners)) + "):")
+	for _, x := range owners {
 		p.hex(x.ID)
 		p.line(":")
 		for _, path := range x.Ephemerals {
@@ -293,6 +285,13 @@ func dump(s *Status) []byte {
 		p.hex(c.Session)
 	})
 	return p.b
+}
+
+// owners are the sessions with ephemeral znodes, by id.
+func owners(s *Status) []Session {
+	with := slices.DeleteFunc(slices.Clone(s.Sessions), func(x Session) bool { return len(x.Ephemerals) == 0 })
+	slices.SortFunc(with, func(a, b Session) int { return cmp.Compare(uint64(a.ID), uint64(b.ID)) })
+	return with
 }
 
 // An expiry is what ends at the same instant.
@@ -361,13 +360,16 @@ func watchesBySession(s *Status) []byte {
 	return p.b
 }
 
-// sessionsByPath turns the watches round.
+// sessionsByPath turns the watches round; the sessions are sorted.
 func sessionsByPath(s *Status) map[string][]int64 {
 	out := map[string][]int64{}
 	for _, w := range s.Watches {
 		for _, path := range w.Paths {
 			out[path] = append(out[path], w.Session)
 		}
+	}
+	for _, sessions := range out {
+		slices.Sort(sessions)
 	}
 	return out
 }
