@@ -18,6 +18,12 @@
 // that have them, so the others pay nothing.
 package tree
 
+import (
+	"strings"
+
+	"example.org/ha/consensus/jute"
+)
+
 // Paths that exist from birth and that no client can delete.
 const (
 	Root   = "/"
@@ -40,16 +46,102 @@ const DefaultMaxWatches = 4 << 20
 type Tree struct {
 	cfg      Config
 	root     *Node
+	index    index
 	lastZxid int64
 	digest   uint64
+	size     int64
+
+	acls    acls
+	owners  owners
+	quotas  map[string]*usage // by the path they limit
+	watches watches
+	walks   walks
+	scratch []byte
+}
+
+func empty(cfg Config) *Tree {
+	if cfg.MaxWatches == 0 {
+		cfg.MaxWatches = DefaultMaxWatches
+	}
+	return &Tree{
+		cfg: cfg, index: newIndex(), acls: newACLs(), owners: owners{sessions: map[int64][]*Node{}},
+		quotas: map[string]*usage{}, watches: newWatches(),
+	}
 }
 
 // New is the tree of a member that never saw a transaction: /, /zookeeper, /zookeeper/quota and
 // /zookeeper/config.
-func New(cfg Config) *Tree { return &Tree{cfg: cfg} }
+func New(cfg Config) *Tree {
+	t := empty(cfg)
+	t.add(nil, &Node{path: Root, data: []byte{}, acl: t.acls.open})
+	t.beget()
+	return t
+}
+
+// beget adds what every tree has and an old snapshot may lack.
+func (t *Tree) beget() {
+	for _, path := range []string{System, Quotas, Conf} {
+		if t.index.find(path) != nil {
+			continue
+		}
+		n := &Node{path: path, data: []byte{}, acl: t.acls.open}
+		if path == Conf {
+			n.acl = t.acls.intern([]jute.ACL{{Perms: jute.PermRead, ID: jute.ID{Scheme: "world", ID: "anyone"}}})
+			n.aversion = -1
+		}
+		t.add(t.parentOf(path), n)
+	}
+}
 
 // Node is the znode at path, nil if there is none. "" is the root too.
-func (t *Tree) Node(path string) *Node { return nil }
+func (t *Tree) Node(path string) *Node {
+	if path == "" {
+		return t.root
+	}
+	return t.index.find(path)
+}
+
+// parentPath is where path hangs, "/" for what hangs on the root, and the name under it; ok is false if
+// path cannot be a child.
+func parentPath(path string) (parent, name string, ok bool) {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 || i == len(path)-1 {
+		return "", "", false
+	}
+	return path[:max(i, 1)], path[i+1:], true
+}
+
+func (t *Tree) parentOf(path string) *Node {
+	if parent, _, ok := parentPath(path); ok {
+		return t.index.find(parent)
+	}
+	return nil
+}
+
+// add puts a new znode into the tree, the index and the sets; its acl is counted already.
+func (t *Tree) add(parent, n *Node) {
+	n.marks = t.walks.gens
+	if parent == nil {
+		t.root = n
+	} else {
+		parent.link(n)
+	}
+	t.index.insert(n)
+	t.owners.add(n, t.Ownership(n.owner))
+	t.size += n.size()
+	n.sum(t)
+}
+
+// drop takes out a znode without children; its parent's stat is the caller's.
+func (t *Tree) drop(n *Node) {
+	t.walks.leave(n)
+	t.owners.remove(n, t.Ownership(n.owner))
+	t.index.remove(n)
+	n.unlink()
+	t.acls.release(n.acl)
+	t.size -= n.size()
+	t.digest -= uint64(n.digest)
+}
 
 // LastZxid is the zxid of the last transaction applied.
 func (t *Tree) LastZxid() int64 { return t.lastZxid }
@@ -61,10 +153,22 @@ func (t *Tree) SetLastZxid(zxid int64) { t.lastZxid = zxid }
 func (t *Tree) Digest() uint64 { return t.digest }
 
 // Len is the number of znodes as ZooKeeper counts them: the root twice, so 5 at birth.
-func (t *Tree) Len() int { return 0 }
+func (t *Tree) Len() int { return t.index.len + 1 }
 
 // DataSize is the bytes of paths and data, as ZooKeeper's approximateDataSize counts them.
-func (t *Tree) DataSize() int64 { return 0 }
+func (t *Tree) DataSize() int64 { return t.size }
 
 // Descendants is the number of znodes below path; ok is false if there is no znode.
-func (t *Tree) Descendants(path string) (n int, ok bool) { return 0, false }
+func (t *Tree) Descendants(path string) (n int, ok bool) {
+	top := t.Node(path)
+	switch {
+	case top == nil:
+		return 0, false
+	case top == t.root:
+		return t.index.len - 1, true
+	}
+	for range top.below() {
+		n++
+	}
+	return n - 1, true
+}

@@ -1,0 +1,78 @@
+package tree
+
+import "hash/maphash"
+
+// An index finds a znode by its path: a hash table with chains through the znodes themselves. It grows a
+// bucket at a time (linear hashing), so that no insertion waits while a million znodes move.
+//
+//	buckets below split and from low on   hash mod 2*low
+//	the others                            hash mod low
+type index struct {
+	seed     maphash.Seed
+	segments [][]*Node // bucket i is segments[i/segment][i%segment]
+	len      int       // znodes
+	low      uint32    // power of two
+	split    uint32    // next bucket to be divided
+}
+
+const segment = 512
+
+func newIndex() index {
+	return index{seed: maphash.MakeSeed(), segments: [][]*Node{make([]*Node, segment)}, low: segment}
+}
+
+func (x *index) bucket(hash uint32) **Node {
+	i := hash & (x.low - 1)
+	if i < x.split {
+		i = hash & (2*x.low - 1)
+	}
+	return &x.segments[i/segment][i%segment]
+}
+
+func (x *index) find(path string) *Node {
+	hash := uint32(maphash.String(x.seed, path))
+	for n := *x.bucket(hash); n != nil; n = n.chain {
+		if n.hash == hash && n.path == path {
+			return n
+		}
+	}
+	return nil
+}
+
+func (x *index) insert(n *Node) {
+	n.hash = uint32(maphash.String(x.seed, n.path))
+	b := x.bucket(n.hash)
+	n.chain, *b = *b, n
+	if x.len++; x.len > int(x.low+x.split) {
+		x.grow()
+	}
+}
+
+// grow divides one bucket between itself and a new one at the end.
+func (x *index) grow() {
+	end := x.low + x.split
+	if end/segment == uint32(len(x.segments)) {
+		x.segments = append(x.segments, make([]*Node, segment))
+	}
+	old := x.bucket(x.split)
+	rest := *old
+	*old = nil
+	if x.split++; x.split == x.low {
+		x.low, x.split = 2*x.low, 0
+	}
+	for rest != nil {
+		n := rest
+		rest = n.chain
+		b := x.bucket(n.hash)
+		n.chain, *b = *b, n
+	}
+}
+
+func (x *index) remove(n *Node) {
+	b := x.bucket(n.hash)
+	for *b != n {
+		b = &(*b).chain
+	}
+	*b, n.chain = n.chain, nil
+	x.len--
+}
