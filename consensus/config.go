@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"example.org/ha/consensus/clientport"
+	"example.org/ha/consensus/tree"
 )
 
 // Config is the table [zab]. Beside each field stands, in brackets, what ZooKeeper calls it; the names
@@ -56,6 +59,12 @@ type Config struct {
 	// MaxConnections bounds all connections. Default: no limit. [maxCnxns]
 	MaxConnections int `toml:"max_connections"`
 
+	// ConnectionTokens is how many connections may come at once, ConnectionFill how many more every
+	// ConnectionFillTime. Default: any; 1; 1ms. [connection_throttle_tokens, _fill_count, _fill_time]
+	ConnectionTokens   int           `toml:"connection_tokens"`
+	ConnectionFill     int           `toml:"connection_fill"`
+	ConnectionFillTime time.Duration `toml:"connection_fill_time"`
+
 	// MaxRequest is the longest request in bytes. Default 1048575. [jute.maxbuffer]
 	MaxRequest int `toml:"max_request"`
 
@@ -63,10 +72,9 @@ type Config struct {
 	// connections that have one waiting are not read. Default 1000. [globalOutstandingLimit]
 	MaxOutstanding int `toml:"max_outstanding"`
 
-	// MaxWatches bounds the watches of the server, MaxWatchesPerConnection those of one connection;
-	// a request that would set one more is refused with a system error. Default 0: no limit, and 1000000.
-	MaxWatches              int `toml:"max_watches"`
-	MaxWatchesPerConnection int `toml:"max_watches_per_connection"`
+	// MaxWatches bounds the watches of the server; a request that would set one more is refused with
+	// a system error. Default 4194304.
+	MaxWatches int `toml:"max_watches"`
 
 	// MaxEphemerals bounds the ephemeral znodes of one session, whose end is one transaction that
 	// names them all. Default 100000.
@@ -97,6 +105,10 @@ type Config struct {
 
 	// AdminIdle closes a silent connection to Admin. Default 30s. [admin.idleTimeout]
 	AdminIdle time.Duration `toml:"admin_idle"`
+
+	// AdminTLS is "" for plain HTTP, "optional" for HTTPS beside it, "only" for HTTPS alone; with the
+	// certificate of [zab.tls]. [admin.portUnification, admin.forceHttps]
+	AdminTLS string `toml:"admin_tls"`
 
 	// Metrics is where the metrics alone are served. Default: nowhere. [metricsProvider.httpPort]
 	Metrics netip.AddrPort `toml:"metrics"`
@@ -154,6 +166,10 @@ type Config struct {
 	EnforceAuth        bool     `toml:"enforce_auth"`
 	EnforceAuthSchemes []string `toml:"enforce_auth_schemes"`
 
+	// NoCloseSessionPaths leaves the ephemerals that end with a session out of its transaction, as
+	// members before ZooKeeper 3.6 need it. [closeSessionTxn.enabled=false]
+	NoCloseSessionPaths bool `toml:"no_close_session_paths"`
+
 	// TTLNodes allows znodes with a time to live. [extendedTypesEnabled]
 	TTLNodes bool `toml:"ttl_nodes"`
 
@@ -185,6 +201,12 @@ type Config struct {
 
 	// Settings are the keys and values of a zoo.cfg as it was read, for "conf". Set by package zoocfg.
 	Settings map[string]string `toml:"-"`
+
+	// InitialConfig is the text of that zoo.cfg, without its passwords. Set by package zoocfg.
+	InitialConfig string `toml:"-"`
+
+	// Ensemble is what a zoo.cfg says of the other members. Set by package zoocfg.
+	Ensemble Ensemble `toml:"-"`
 }
 
 // TLS is the table [zab.tls]: PEM files, or key stores as Java uses them (PKCS #12, JKS). Changed
@@ -194,14 +216,21 @@ type TLS struct {
 	Certificate string `toml:"certificate"`
 	Key         string `toml:"key"`
 
-	// KeyStore and TrustStore are key stores, each with its password, or the name of a file that
-	// holds it. [ssl.keyStore.location, .password, .passwordPath; ssl.trustStore…]
+	// KeyStore and TrustStore are key stores (the types are JKS, PKCS12 or PEM, by default as the
+	// name ends), each with its password, or the name of a file that holds it. [ssl.keyStore.location, .password, .passwordPath; ssl.trustStore…]
 	KeyStore               string `toml:"key_store"`
 	KeyStorePassword       string `toml:"key_store_password"`
 	KeyStorePasswordFile   string `toml:"key_store_password_file"`
 	TrustStore             string `toml:"trust_store"`
+	KeyStoreType           string `toml:"key_store_type"`
+	TrustStoreType         string `toml:"trust_store_type"`
 	TrustStorePassword     string `toml:"trust_store_password"`
 	TrustStorePasswordFile string `toml:"trust_store_password_file"`
+
+	// KeyStoreType and TrustStoreType are JKS, PKCS12 or PEM. Default: as the file's name ends.
+	// [ssl.keyStore.type, ssl.trustStore.type]
+	KeyStoreType   string `toml:"key_store_type"`
+	TrustStoreType string `toml:"trust_store_type"`
 
 	// CA is a PEM file with the authorities that sign clients' certificates. [ssl.trustStore.location of type PEM]
 	CA string `toml:"ca"`
@@ -209,10 +238,26 @@ type TLS struct {
 	// ClientAuth is "need", "want" or "none". Default need. [ssl.clientAuth]
 	ClientAuth string `toml:"client_auth"`
 
+	// VerifyHost refuses a client whose certificate is not for the address it comes from.
+	// [ssl.hostnameVerification and ssl.clientHostnameVerification, both true]
+	VerifyHost bool `toml:"verify_host"`
+
 	// Protocols and Ciphers restrict what is offered, by the names of Java or Go. Default: TLS 1.2
 	// and 1.3. [ssl.enabledProtocols, ssl.ciphersuites]
 	Protocols []string `toml:"protocols"`
 	Ciphers   []string `toml:"ciphers"`
+
+	// VerifyHost refuses a client whose certificate does not name where it comes from. [ssl.clientHostnameVerification]
+	VerifyHost bool `toml:"verify_host"`
+}
+
+func (t *TLS) clientport() clientport.TLS {
+	return clientport.TLS{
+		Certificate: t.Certificate, Key: t.Key, CA: t.CA, ClientAuth: t.ClientAuth, Protocols: t.Protocols, Ciphers: t.Ciphers,
+		KeyStore: t.KeyStore, KeyStorePassword: t.KeyStorePassword, KeyStorePasswordFile: t.KeyStorePasswordFile,
+		TrustStore: t.TrustStore, TrustStorePassword: t.TrustStorePassword, TrustStorePasswordFile: t.TrustStorePasswordFile,
+		KeyStoreType: t.KeyStoreType, TrustStoreType: t.TrustStoreType, VerifyHost: t.VerifyHost,
+	}
 }
 
 // The defaults that other packages and tests need by name.
@@ -234,7 +279,7 @@ func (c Config) withDefaults() Config {
 	set(&c.MaxConnectionsPerAddress, 60)
 	set(&c.MaxRequest, DefaultMaxRequest)
 	set(&c.MaxOutstanding, 1000)
-	set(&c.MaxWatchesPerConnection, 1_000_000)
+	set(&c.MaxWatches, tree.DefaultMaxWatches)
 	set(&c.MaxEphemerals, 100_000)
 	set(&c.LargeRequests, 100<<20)
 	set(&c.HandshakeTimeout, 10*time.Second)
@@ -289,7 +334,7 @@ func (c Config) Check() error {
 		least int
 	}{
 		{"max_outstanding", d.MaxOutstanding, 1}, {"snap_count", d.SnapCount, 2}, {"max_ephemerals", d.MaxEphemerals, 1},
-		{"containers_per_minute", d.ContainersPerMinute, 1}, {"max_watches_per_connection", d.MaxWatchesPerConnection, 1},
+		{"containers_per_minute", d.ContainersPerMinute, 1}, {"max_watches", d.MaxWatches, 1},
 	} {
 		if f.value < f.least {
 			bad("%s %d: want at least %d", f.name, f.value, f.least)
@@ -306,6 +351,15 @@ func (c Config) Check() error {
 	}
 	if (len(c.TLSListen) > 0 || c.TLSOptional) && c.TLS.Certificate == "" && c.TLS.KeyStore == "" {
 		bad("tls_listen needs tls.certificate or tls.key_store")
+	}
+	if !slices.Contains([]string{"", "optional", "only"}, c.AdminTLS) {
+		bad("admin_tls %q: want optional or only", c.AdminTLS)
+	}
+	if c.AdminTLS != "" && c.TLS.Certificate == "" && c.TLS.KeyStore == "" {
+		bad("admin_tls needs tls.certificate or tls.key_store")
+	}
+	if n := c.Ensemble.Voters(); n > 1 {
+		bad("the configuration names %d voting members: only a member alone can be run", n)
 	}
 	if c.SuperDigest != "" && !strings.Contains(c.SuperDigest, ":") {
 		bad("super_digest: want super:digest")
