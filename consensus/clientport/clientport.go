@@ -28,7 +28,6 @@ package clientport
 
 import (
 	"crypto/x509"
-	"log/slog"
 	"net/netip"
 	"time"
 )
@@ -55,7 +54,8 @@ type Config struct {
 	MaxConnections int
 
 	// MaxOutstanding is how many requests of one connection may wait for an answer, GlobalOutstanding
-	// of all; above the latter, those that have one waiting are not read. Default 1000 each.
+	// of all; above the latter, those that have one waiting are not read. Both may be exceeded by
+	// what one read gives. Default 1000 each.
 	MaxOutstanding    int
 	GlobalOutstanding int
 
@@ -113,7 +113,7 @@ type Batch struct {
 	Word   string // a four-letter word, and nothing else: "ruok"; stmk's argument is in Frames
 	Frames []byte // whole frames with their lengths, the member's to keep
 	Count  int    // how many
-	Closed error  // the connection has ended: a Reason, perhaps wrapped; nothing follows
+	Closed error  // the connection has ended: a Reason; nothing follows
 }
 
 // Traffic counts what went over a connection, or over all of them.
@@ -124,9 +124,6 @@ type Traffic struct {
 	Unread                 int64 // bytes that wait because the client does not read
 	Accepted, Closed, Open int64 // connections; of the server only
 }
-
-// New opens the sockets. Nothing is accepted before Run.
-func New(cfg Config, log *slog.Logger) (*Server, error) { return newServer(cfg, log) }
 
 // Certificates are those the client showed, verified, its own first; none without TLS.
 func (c *Conn) Certificates() []*x509.Certificate { return c.certificates }
