@@ -29,12 +29,13 @@ const policy = `
 	lb/pool, lb/health, lb/probe                      < lb
 	lb, net/vip, appliance/notify                     < appliance/admin
 	net/gossip, net/heartbeat, net/vip, lb, lb/proxy, appliance/admin, appliance/beat, appliance/notify < appliance
-	NONE                                              < consensus/jute, consensus/session, consensus/quorum, consensus/fourletter
+	NONE                                              < consensus/jute, consensus/session, consensus/quorum, consensus/fourletter, consensus/sasl
 	consensus/jute                                    < consensus/tree, consensus/zk, consensus/txnlog, consensus/clientport
 	consensus/jute, consensus/quorum                  < consensus/zab
 	consensus/fourletter                              < consensus/clientport, consensus/adminport
-	consensus/jute, consensus/tree, consensus/session, consensus/quorum, consensus/zab, consensus/txnlog, consensus/clientport, consensus/fourletter, consensus/adminport < consensus
+	consensus/jute, consensus/tree, consensus/session, consensus/quorum, consensus/zab, consensus/txnlog, consensus/clientport, consensus/fourletter, consensus/adminport, consensus/sasl < consensus
 	consensus                                         < consensus/zoocfg
+	consensus/sasl                                    < consensus/zoocfg
 	consensus, consensus/zoocfg                       < appliance
 	appliance, appliance/admin, lb, lb/health, net/vip, net/heartbeat, consensus, consensus/zk < appliance/demo
 	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline, consensus, consensus/zoocfg, consensus/zk, consensus/txnlog, consensus/jute < main
@@ -42,7 +43,7 @@ const policy = `
 
 // pure packages are machines and codecs: what they do follows from what they are told.
 var pure = []string{"net/gossip", "net/vrrp", "lb/health", "lb/pool", "lb/scheduler",
-	"consensus/jute", "consensus/tree", "consensus/session", "consensus/quorum", "consensus/zab", "consensus/fourletter"}
+	"consensus/jute", "consensus/tree", "consensus/session", "consensus/quorum", "consensus/zab", "consensus/fourletter", "consensus/sasl"}
 
 // testOnly packages are imported by tests alone. What else a test imports is not restricted, but for
 // the roles above it.
