@@ -216,14 +216,12 @@ type TLS struct {
 	Certificate string `toml:"certificate"`
 	Key         string `toml:"key"`
 
-	// KeyStore and TrustStore are key stores (the types are JKS, PKCS12 or PEM, by default as the
-	// name ends), each with its password, or the name of a file that holds it. [ssl.keyStore.location, .password, .passwordPath; ssl.trustStore…]
+	// KeyStore and TrustStore are key stores, each with its password, or the name of a file that
+	// holds it. [ssl.keyStore.location, .password, .passwordPath; ssl.trustStore…]
 	KeyStore               string `toml:"key_store"`
 	KeyStorePassword       string `toml:"key_store_password"`
 	KeyStorePasswordFile   string `toml:"key_store_password_file"`
 	TrustStore             string `toml:"trust_store"`
-	KeyStoreType           string `toml:"key_store_type"`
-	TrustStoreType         string `toml:"trust_store_type"`
 	TrustStorePassword     string `toml:"trust_store_password"`
 	TrustStorePasswordFile string `toml:"trust_store_password_file"`
 
@@ -246,9 +244,6 @@ type TLS struct {
 	// and 1.3. [ssl.enabledProtocols, ssl.ciphersuites]
 	Protocols []string `toml:"protocols"`
 	Ciphers   []string `toml:"ciphers"`
-
-	// VerifyHost refuses a client whose certificate does not name where it comes from. [ssl.clientHostnameVerification]
-	VerifyHost bool `toml:"verify_host"`
 }
 
 func (t *TLS) clientport() clientport.TLS {

@@ -122,10 +122,18 @@ func (t *Tracker) Renew(now time.Time) {
 func (t *Tracker) Deadline() time.Time {
 	for ; t.first <= t.last; t.first++ {
 		if len(t.buckets[t.first]) > 0 {
-			return t.epoch.Add(t.paused + time.Duration(t.first)*t.tick)
+			return t.Expires(t.buckets[t.first][0])
 		}
 	}
 	return time.Time{}
+}
+
+// Expires is when a session expires if it is not touched; the zero time if it has.
+func (t *Tracker) Expires(s *Session) time.Time {
+	if s.bucket == 0 {
+		return time.Time{}
+	}
+	return t.epoch.Add(t.paused + time.Duration(s.bucket)*t.tick)
 }
 
 // Expire returns the sessions that expire by now, oldest bucket first and by number in each. They stay

@@ -1,0 +1,53 @@
+package consensus
+
+import (
+	"time"
+
+	"example.org/ha/consensus/jute"
+	"example.org/ha/consensus/session"
+)
+
+// The loop wakes at least every beat while there are sessions. A wake-up that comes stalledAfter too late
+// says that the server stood still: no session expires for what was not read in that time.
+const (
+	beat         = 250 * time.Millisecond
+	stalledAfter = 150 * time.Millisecond
+)
+
+func millis(ms int32) time.Duration { return time.Duration(ms) * time.Millisecond }
+
+// notice compares the clock with when the loop meant to wake.
+func (l *loop) notice() {
+	late := l.now.Sub(l.wake)
+	if l.wake.IsZero() || late < stalledAfter {
+		return
+	}
+	// What clients sent meanwhile is still on its way through the sockets: one beat more for it.
+	l.sessions.Pause(late + beat)
+	l.stats.stalls++
+	if late >= l.cfg.Tick {
+		l.log.Warn("this server stood still: sessions expire so much later", "for", late.Round(time.Millisecond))
+	}
+}
+
+// expire proposes the end of every session whose time is over.
+func (l *loop) expire() {
+	if l.full.refuses(l.now) {
+		return
+	}
+	for _, id := range l.sessions.Expire(l.now) {
+		l.stats.sessionsExpired++
+		l.log.Info("session expired", "session", sessionID(id))
+		l.ask(&asked{request: request{Request: jute.Request{Op: jute.OpCloseSession}, session: id}, at: l.now})
+	}
+}
+
+// reopen gives a session whose end could not be logged another chance.
+func (l *loop) reopen(id int64) *session.Session {
+	timeout := millis(l.db.timeouts[id])
+	if s := l.sessions.Find(id); s != nil {
+		timeout = s.Timeout()
+	}
+	l.sessions.Close(id)
+	return l.sessions.Open(l.now, id, timeout)
+}

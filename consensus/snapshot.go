@@ -1,0 +1,221 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"example.org/ha/consensus/tree"
+	"example.org/ha/consensus/txnlog"
+)
+
+// A copying is one snapshot on its way out: the loop fills buffers with some znodes at a time between its
+// rounds, somebody else writes them where they belong. Two buffers go back and forth.
+type copying struct {
+	zxid   int64
+	digest uint64 // of the tree at zxid
+	chunks chan []byte
+	spent  chan []byte   // buffers for the loop to fill
+	gone   chan struct{} // closed when nobody takes chunks any more
+
+	// the loop's own
+	walk   *tree.Walk
+	filled []byte // the next chunk; nil: none
+	ended  bool
+}
+
+// A slice of a walk takes about sliceTime of the loop, or chunkSize bytes; the clock is read every
+// sliceNodes znodes.
+const (
+	sliceTime  = 300 * time.Microsecond
+	chunkSize  = 256 << 10
+	sliceNodes = 64
+)
+
+// snapshots is what the loop knows of them.
+type snapshots struct {
+	count, size int64 // transactions and bytes logged since the last
+	after       int64 // transactions after which the next is due
+	afterSize   int64
+	rnd         *rand.Rand
+	keeping     bool      // one is being written into the store
+	last        int64     // zxid of the newest one; -1: none
+	lastAt      time.Time // zero: before this start
+	copying     []*copying
+}
+
+// arm decides when the next snapshot is due. Members of an ensemble should not all take one at once.
+func (s *snapshots) arm(cfg *Config) {
+	s.count, s.size = 0, 0
+	s.after = int64(cfg.SnapCount/2) + s.rnd.Int64N(int64(cfg.SnapCount/2)+1)
+	s.afterSize = cfg.SnapSize/2 + s.rnd.Int64N(cfg.SnapSize/2+1)
+}
+
+// due says that the next group begins a file of the log, and a snapshot beside it.
+func (s *snapshots) due() bool { return s.count > s.after || s.size > s.afterSize }
+
+// applied counts a transaction.
+func (s *snapshots) applied() { s.count++ }
+
+// startSnapshot begins a snapshot for the store, if one is due and none is being written.
+func (l *loop) startSnapshot() {
+	s := &l.snapshots
+	if !s.due() || s.keeping {
+		return
+	}
+	if c := l.copy(); c != nil {
+		s.arm(l.cfg)
+		s.keeping = true
+		l.group.Roll = true
+		l.keep <- c // the keeper is idle: there is room
+	}
+}
+
+// A kept says what became of a snapshot for the store.
+type kept struct {
+	zxid int64
+	took time.Duration
+	err  error
+}
+
+func (l *loop) kept(k kept) {
+	l.snapshots.keeping = false
+	if k.err != nil {
+		l.stats.snapshotsFailed++
+		l.log.Error("no snapshot: the log goes on", "zxid", hexadecimal(k.zxid), "err", k.err)
+		return
+	}
+	l.snapshots.last, l.snapshots.lastAt = k.zxid, l.now
+	l.stats.meters.SnapshotTime.Observe(int64(k.took))
+	l.log.Info("snapshot written", "zxid", hexadecimal(k.zxid), "took", k.took.Round(time.Millisecond))
+}
+
+// keepStore writes snapshots into the store and deletes those that are no longer needed, until ctx ends.
+func keepStore(ctx context.Context, store *txnlog.Store, cfg *Config, log *slog.Logger, jobs <-chan *copying, results chan<- kept) {
+	var purge <-chan time.Time
+	if cfg.PurgeInterval > 0 {
+		t := time.NewTicker(cfg.PurgeInterval)
+		defer t.Stop()
+		purge = t.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-jobs:
+			start := time.Now()
+			err := c.commit(ctx, store)
+			results <- kept{zxid: c.zxid, took: time.Since(start), err: err} // one job at a time: there is room
+		case <-purge:
+			if n, err := store.Purge(cfg.Retain); err != nil {
+				log.Warn("purge old snapshots and logs", "err", err)
+			} else if n > 0 {
+				log.Info("old snapshots and logs deleted", "files", n)
+			}
+		}
+	}
+}
+
+// commit writes a snapshot into the store.
+func (c *copying) commit(ctx context.Context, store *txnlog.Store) error {
+	s, err := store.CreateSnapshot(c.zxid)
+	if err != nil {
+		close(c.gone)
+		return err
+	}
+	defer s.Abort()
+	if err := c.drain(ctx, s); err != nil {
+		return err
+	}
+	return s.Commit(c.digest)
+}
+
+// copy begins a walk over the tree as it is now; nil if there are too many.
+func (l *loop) copy() *copying {
+	walk := l.db.tree.Snapshot(l.db.timeouts)
+	if walk == nil {
+		return nil
+	}
+	c := &copying{
+		zxid: walk.Zxid(), digest: walk.Digest(), walk: walk,
+		chunks: make(chan []byte), spent: make(chan []byte, 2), gone: make(chan struct{}),
+	}
+	for range cap(c.spent) {
+		c.spent <- nil
+	}
+	l.snapshots.copying = append(l.snapshots.copying, c)
+	return c
+}
+
+// slice fills a buffer.
+func (l *loop) slice(c *copying, b []byte) {
+	if b == nil {
+		b = make([]byte, 0, chunkSize+chunkSize/4)
+	}
+	b = b[:0]
+	start := time.Now()
+	for len(b) < chunkSize && !c.ended && time.Since(start) < sliceTime {
+		b, c.ended = c.walk.Next(b, sliceNodes)
+	}
+	l.stats.slices.add(time.Since(start).Seconds() * 1000)
+	c.filled = b
+}
+
+// sent notes that the writer has the chunk. After the last one the channel is closed.
+func (l *loop) sent(c *copying) {
+	c.filled = nil
+	if c.ended {
+		close(c.chunks)
+		l.dropCopying(c)
+	}
+}
+
+// dropCopying ends a walk.
+func (l *loop) dropCopying(c *copying) {
+	c.walk.Close()
+	s := &l.snapshots
+	for i, x := range s.copying {
+		if x == c {
+			s.copying = append(s.copying[:i], s.copying[i+1:]...)
+			return
+		}
+	}
+}
+
+// drain writes a snapshot's stream to w. It must be called once, and closes gone.
+func (c *copying) drain(ctx context.Context, w io.Writer) error {
+	defer close(c.gone)
+	for {
+		select {
+		case b, more := <-c.chunks:
+			if !more {
+				return nil
+			}
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			c.spent <- b // never full: there are as many buffers as places
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// encode writes a snapshot file to w.
+func (c *copying) encode(ctx context.Context, w io.Writer) error {
+	e, err := txnlog.NewSnapshotEncoder(w)
+	if err != nil {
+		close(c.gone)
+		return fmt.Errorf("consensus: write a snapshot: %w", err)
+	}
+	if err := c.drain(ctx, e); err != nil {
+		return fmt.Errorf("consensus: write a snapshot: %w", err)
+	}
+	if err := e.Seal(c.zxid, c.digest); err != nil {
+		return fmt.Errorf("consensus: write a snapshot: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package consensus
+
+import (
+	"time"
+
+	"example.org/ha/consensus/fourletter"
+	"example.org/ha/consensus/jute"
+)
+
+// stats counts what the member does.
+type stats struct {
+	// since the start, or the word srst
+	since          time.Time
+	received, sent int64
+	requests       figure // milliseconds from a request's arrival to its answer
+	responses      fourletter.Sizes
+	proposals      fourletter.Sizes
+
+	// since the start
+	connections, sessionsOpened, sessionsClosed, sessionsExpired int64
+	authFailed, throttled, refused, fired, swept, stalls         int64
+	snapshotsFailed, slowSyncs                                   int64
+	slices                                                       figure // milliseconds that a slice of a snapshot held the loop
+
+	traceMask int64 // of the words gtmk and stmk: there is nothing that it traces
+	meters    fourletter.Meters
+}
+
+// A figure is a sum with its bounds.
+type figure struct {
+	count         int64
+	sum, min, max float64
+}
+
+func (f *figure) add(v float64) {
+	if f.count == 0 || v < f.min {
+		f.min = v
+	}
+	f.max = max(f.max, v)
+	f.count++
+	f.sum += v
+}
+
+func (f *figure) average() float64 {
+	if f.count == 0 {
+		return 0
+	}
+	return f.sum / float64(f.count)
+}
+
+func (s *stats) reset(now time.Time) {
+	s.since = now
+	s.received, s.sent, s.requests = 0, 0, figure{}
+	none := fourletter.Sizes{Last: -1, Min: -1, Max: -1}
+	s.responses, s.proposals = none, none
+}
+
+func (s *stats) latency(d time.Duration) { s.requests.add(float64(d/time.Microsecond) / 1000) }
+
+// size notes the size of one thing more.
+func size(s *fourletter.Sizes, n int) {
+	if s.Last = n; s.Min < 0 || n < s.Min {
+		s.Min = n
+	}
+	s.Max = max(s.Max, n)
+}
+
+func (s *stats) synced(records, bytes int, write, sync, warning time.Duration) {
+	m := &s.meters
+	m.LogBatch.Observe(int64(records))
+	m.LogTime.Observe(int64(write))
+	m.SyncTime.Observe(int64(sync))
+	m.LogFlushTime.Observe(int64(write + sync))
+	m.Logged += int64(records)
+	if sync > warning {
+		s.slowSyncs++
+	}
+}
+
+func (s *stats) loaded(l *loading, now time.Time) {
+	s.meters.LoadTime.Observe(int64(now.Sub(l.at.start)))
+	s.meters.LoadSnapshotTime.Observe(int64(l.at.replay.Sub(l.at.start)))
+	s.meters.LoadTxnsTime.Observe(int64(now.Sub(l.at.replay)))
+	s.meters.LoadTxns.Observe(int64(l.txns))
+}
+
+// A tally is what a connection's line in "cons" says.
+type tally struct {
+	since          time.Time
+	received, sent int64
+	lastOp         jute.Op
+	lastCxid       int64 // -1: none
+	lastZxid       int64 // -1: none
+	lastResponse   time.Time
+	latencies      figure // milliseconds
+	lastLatency    float64
+}
+
+func newTally(now time.Time) tally { return tally{since: now, lastCxid: -1, lastZxid: -1} }
+
+func (t *tally) began(xid int32, op jute.Op) {
+	t.received++
+	t.lastOp = op
+	if xid >= 0 {
+		t.lastCxid = int64(xid)
+	}
+}
+
+func (t *tally) ended(h jute.ReplyHeader, now time.Time) {
+	t.sent++
+	t.lastResponse = now
+	if h.Zxid > 0 {
+		t.lastZxid = h.Zxid
+	}
+}
+
+func (t *tally) latency(d time.Duration) {
+	t.lastLatency = float64(d / time.Millisecond)
+	t.latencies.add(t.lastLatency)
+}
