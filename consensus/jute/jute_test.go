@@ -248,8 +248,8 @@ func FuzzLoggedTxn(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := ParseLoggedTxn(b)
-		if err != nil {
-			return
+		if err != nil || l.Digest.Version != 0 && l.Digest.Version != DigestVersion {
+			return // what follows a closeSession without paths is only known by its version
 		}
 		again, err := ParseLoggedTxn(l.AppendTo(nil))
 		if err != nil || !reflect.DeepEqual(again.Header, l.Header) || again.Txn.Type != l.Txn.Type || again.Txn.Path != l.Txn.Path {
