@@ -262,8 +262,8 @@ const (
 	maxTick           = time.Hour
 )
 
-// withDefaults fills in what is not set. A member works only with the result.
-func (c Config) withDefaults() Config {
+// Filled is c with the defaults for what is not set. A member works only with the result.
+func (c Config) Filled() Config {
 	set(&c.LogDir, c.DataDir)
 	if len(c.Listen) == 0 && len(c.TLSListen) == 0 {
 		c.Listen = []netip.AddrPort{netip.AddrPortFrom(netip.IPv6Unspecified(), 2181)} // takes IPv4 too
@@ -306,22 +306,22 @@ func set[T comparable](field *T, value T) {
 // Check reports every mistake.
 func (c Config) Check() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("zab: "+format, args...)) }
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.ID < 0 || c.ID > 254 {
-		bad("id %d: want 1 to 254", c.ID)
+		bad("id: %d is not within 1 to 254", c.ID)
 	}
 	if c.DataDir == "" {
-		bad("data_dir is required")
+		bad("data_dir: required")
 	}
-	d := c.withDefaults()
+	d := c.Filled()
 	if d.Tick < time.Millisecond || d.Tick > maxTick {
-		bad("tick %v: want 1ms to %v", d.Tick, maxTick)
+		bad("tick: %v is not within 1ms to %v", d.Tick, maxTick)
 	}
 	if d.MinSessionTimeout < time.Millisecond || d.MinSessionTimeout > d.MaxSessionTimeout || d.MaxSessionTimeout > 24*24*time.Hour {
-		bad("session timeouts %v to %v: want at least 1ms, the first not above the second, and below 24 days", d.MinSessionTimeout, d.MaxSessionTimeout)
+		bad("max_session_timeout: from %v to %v: want at least 1ms, the first not above the second, and below 24 days", d.MinSessionTimeout, d.MaxSessionTimeout)
 	}
 	if d.MaxRequest < 1024 || d.MaxRequest > 1<<30 {
-		bad("max_request %d: want 1024 to %d", d.MaxRequest, 1<<30)
+		bad("max_request: %d is not within 1024 to %d", d.MaxRequest, 1<<30)
 	}
 	for _, f := range []struct {
 		name  string
@@ -332,36 +332,36 @@ func (c Config) Check() error {
 		{"containers_per_minute", d.ContainersPerMinute, 1}, {"max_watches", d.MaxWatches, 1},
 	} {
 		if f.value < f.least {
-			bad("%s %d: want at least %d", f.name, f.value, f.least)
+			bad("%s: %d is below %d", f.name, f.value, f.least)
 		}
 	}
 	if d.Retain < 3 {
-		bad("retain %d: want at least 3", d.Retain)
+		bad("retain: %d is below 3", d.Retain)
 	}
 	if !slices.Contains([]string{"", "gz", "snappy"}, d.SnapshotCompression) {
-		bad("snapshot_compression %q: want gz or snappy", d.SnapshotCompression)
+		bad("snapshot_compression: %q is neither gz nor snappy", d.SnapshotCompression)
 	}
 	if !slices.Contains([]string{"need", "want", "none"}, d.TLS.ClientAuth) {
-		bad("tls.client_auth %q: want need, want or none", d.TLS.ClientAuth)
+		bad("tls.client_auth: %q is none of need, want, none", d.TLS.ClientAuth)
 	}
 	if (len(c.TLSListen) > 0 || c.TLSOptional) && c.TLS.Certificate == "" && c.TLS.KeyStore == "" {
-		bad("tls_listen needs tls.certificate or tls.key_store")
+		bad("tls_listen: needs tls.certificate or tls.key_store")
 	}
 	if !slices.Contains([]string{"", "optional", "only"}, c.AdminTLS) {
-		bad("admin_tls %q: want optional or only", c.AdminTLS)
+		bad("admin_tls: %q is neither optional nor only", c.AdminTLS)
 	}
 	if c.AdminTLS != "" && c.TLS.Certificate == "" && c.TLS.KeyStore == "" {
-		bad("admin_tls needs tls.certificate or tls.key_store")
+		bad("admin_tls: needs tls.certificate or tls.key_store")
 	}
 	if n := c.Ensemble.Voters(); n > 1 {
-		bad("the configuration names %d voting members: only a member alone can be run", n)
+		bad("servers: the configuration names %d voting members: only a member alone can be run", n)
 	}
 	if c.SuperDigest != "" && !strings.Contains(c.SuperDigest, ":") {
 		bad("super_digest: want super:digest")
 	}
 	if c.LogDir != "" && c.DataDir != "" && filepath.Clean(c.LogDir) != filepath.Clean(c.DataDir) &&
 		strings.HasPrefix(filepath.Clean(c.LogDir), filepath.Join(filepath.Clean(c.DataDir), "version-2")) {
-		bad("log_dir %s lies inside data_dir's version-2", c.LogDir)
+		bad("log_dir: %s lies inside data_dir's version-2", c.LogDir)
 	}
 	return errors.Join(errs...)
 }

@@ -28,9 +28,9 @@ type Member struct {
 // New opens the member's sockets. Nothing is read or served before Run.
 func New(cfg Config, log *slog.Logger) (*Member, error) {
 	if err := cfg.Check(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("consensus: configuration: %w", err)
 	}
-	cfg = cfg.withDefaults()
+	cfg = cfg.Filled()
 	if cfg.ID == 0 {
 		id, err := memberID(cfg.DataDir)
 		if err != nil {
