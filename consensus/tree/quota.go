@@ -118,7 +118,7 @@ func (t *Tree) quotaLoaded() {
 	}
 }
 
-// quotaChanged notes limits that a client set, or the usage it claims.
+// quotaChanged notes limits that a client set; what it claims to use is put right at once.
 func (t *Tree) quotaChanged(n *Node) {
 	subtree, name := quotaOf(n.path)
 	u, ok := t.quotas[subtree]
@@ -129,9 +129,7 @@ func (t *Tree) quotaChanged(n *Node) {
 	case LimitsName:
 		u.Limits, _ = ParseLimits(n.data)
 	case StatsName:
-		if claim, err := ParseLimits(n.data); err == nil {
-			u.Count, u.Bytes = claim.Count, claim.Bytes
-		}
+		t.show(u)
 	}
 }
 
