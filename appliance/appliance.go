@@ -13,6 +13,7 @@ import (
 	"example.org/ha/appliance/admin"
 	"example.org/ha/appliance/beat"
 	"example.org/ha/appliance/notify"
+	"example.org/ha/consensus"
 	"example.org/ha/lb"
 	"example.org/ha/lb/proxy"
 	"example.org/ha/net/gossip"
@@ -56,6 +57,7 @@ type Appliance struct {
 	summary  beat.Rider
 	proxy    *proxy.Forwarder // nil without the role lb, as is balancer
 	balancer *lb.Balancer
+	member   *consensus.Member // nil without the role zab
 	tracker  *lb.Tracker
 	notifier *notify.Notifier
 	door     *admin.Door
@@ -96,6 +98,12 @@ func New(cfg Config, opt Options) (*Appliance, error) {
 		}
 		a.roles = append(a.roles, part{"lb", a.balancer.Run}, part{"proxy", a.runProxy})
 	}
+	if slices.Contains(cfg.Roles, RoleZAB) {
+		if a.member, err = newMember(cfg.ZAB, opt); err != nil {
+			return nil, err
+		}
+		a.roles = append(a.roles, a.member)
+	}
 	if a.tracker, err = lb.NewTracker(cfg.Node, cfg.tracked(), a.log); err != nil {
 		return nil, err
 	}
@@ -106,6 +114,11 @@ func New(cfg Config, opt Options) (*Appliance, error) {
 	// so that a stop that hangs can be looked at.
 	a.roles = append(a.roles, part{"track", a.tracker.Run}, a.watch, a.notifier, a.door)
 	return a, nil
+}
+
+func newMember(cfg consensus.Config, opt Options) (*consensus.Member, error) {
+	cfg.Version = opt.Version
+	return consensus.New(cfg, opt.Log)
 }
 
 // place completes a configuration with what the host knows; drawn is the key an earlier call drew.

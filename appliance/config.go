@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
 	"example.org/ha/appliance/admin"
 	"example.org/ha/appliance/notify"
+	"example.org/ha/consensus"
 	"example.org/ha/lb"
 	"example.org/ha/net/heartbeat"
 	"example.org/ha/net/vip"
@@ -19,8 +21,9 @@ import (
 
 // Config is the whole of ha.toml: one field for each table.
 type Config struct {
-	// Roles are the jobs of this host: "vip" (it holds virtual addresses; every role includes it)
-	// and "lb" (it balances load). Required, unless the command names the role.
+	// Roles are the jobs of this host: "vip" (it holds virtual addresses; every role includes it),
+	// "lb" (it balances load) and "zab" (it is a ZooKeeper server). Required, unless the command
+	// names the role.
 	Roles []string `toml:"roles"`
 	// Node is this host's name, unique in the cluster. Default: the host name up to the first dot.
 	Node string `toml:"node"`
@@ -30,6 +33,7 @@ type Config struct {
 	Cluster heartbeat.Config `toml:"cluster"`
 	VIP     []VIP            `toml:"vip"`
 	LB      lb.Config        `toml:"lb"`
+	ZAB     consensus.Config `toml:"zab"`
 	Notify  notify.Config    `toml:"notify"`
 	Admin   admin.Config     `toml:"admin"`
 }
@@ -58,9 +62,10 @@ type Track struct {
 const (
 	RoleVIP = "vip"
 	RoleLB  = "lb"
+	RoleZAB = "zab"
 )
 
-var roles = []string{RoleVIP, RoleLB}
+var roles = []string{RoleVIP, RoleLB, RoleZAB}
 
 // Load reads and checks a file. With role given, the host has that role whatever the file's roles say,
 // and tables of other roles are left aside. The error is a Mistakes unless the file cannot be read.
@@ -85,6 +90,9 @@ func parse(file string, text []byte, here bool, role []string) (Config, error) {
 		cfg.Roles = role
 		if !slices.Contains(role, RoleLB) {
 			cfg.LB = lb.Config{}
+		}
+		if !slices.Contains(role, RoleZAB) {
+			cfg.ZAB = consensus.Config{}
 		}
 	}
 	if !d.broken {
@@ -113,13 +121,16 @@ func (d *decoding) check(cfg Config) {
 	}
 	d.clashes(all)
 	d.each("lb", cfg.LB.Check())
+	if slices.Contains(cfg.Roles, RoleZAB) {
+		d.each("zab", cfg.ZAB.Check())
+	}
 	d.each("notify", cfg.Notify.Check())
 	d.each("admin", cfg.Admin.Check())
 }
 
 func (d *decoding) checkTop(cfg Config) {
 	if len(cfg.Roles) == 0 {
-		d.found("roles", `required: one or more of "vip", "lb"`)
+		d.found("roles", `required: one or more of "vip", "lb", "zab"`)
 	}
 	for i, r := range cfg.Roles {
 		if !slices.Contains(roles, r) {
@@ -129,10 +140,8 @@ func (d *decoding) checkTop(cfg Config) {
 			d.found("roles", "%q is listed twice", r)
 		}
 	}
-	if i := slices.IndexFunc(d.index, func(e entry) bool { return e.path[0] == "lb" }); i >= 0 && len(cfg.LB.Services) > 0 &&
-		len(cfg.Roles) > 0 && !slices.Contains(cfg.Roles, RoleLB) {
-		d.report(d.index[i].line, "lb", `this host does not have the role "lb"; add it to roles or remove the table`)
-	}
+	d.unused(RoleLB, cfg, len(cfg.LB.Services) > 0)
+	d.unused(RoleZAB, cfg, !reflect.DeepEqual(cfg.ZAB, consensus.Config{}))
 	lost := slices.ContainsFunc(d.blanked, func(b string) bool { return b == "lb" || within(b, "lb[0]") || within(b, "lb.service") })
 	if slices.Contains(cfg.Roles, RoleLB) && len(cfg.LB.Services) == 0 && !lost {
 		d.found("lb.service", `required by the role "lb": at least one [[lb.service]]; or write roles = ["vip"]`)
@@ -145,6 +154,14 @@ func (d *decoding) checkTop(cfg Config) {
 	}
 	if !slices.Contains([]string{"", "text", "json"}, cfg.LogFormat) {
 		d.found("log_format", `%q is neither "text" nor "json"`, cfg.LogFormat)
+	}
+}
+
+// unused reports the table of a role that this host does not have: each role's table has its name.
+func (d *decoding) unused(role string, cfg Config, filled bool) {
+	i := slices.IndexFunc(d.index, func(e entry) bool { return e.path[0] == role })
+	if i >= 0 && filled && len(cfg.Roles) > 0 && !slices.Contains(cfg.Roles, role) {
+		d.report(d.index[i].line, role, "this host does not have the role %q; add it to roles or remove the table", role)
 	}
 }
 

@@ -12,7 +12,11 @@
 //	                     ^ net/arp, net/ndp                    │
 //	lb/pool ───────────> lb/proxy ─────────────────────────────┤
 //	   └───────────────> lb <── lb/health, lb/probe ───────────┼──> appliance ──> appliance/demo ──> main
-//	                     └─────> appliance/admin, appliance/notify
+//	                     └─────> appliance/admin, appliance/notify       │
+//	consensus/jute ──┬─> txnlog, clientport, adminport ─> consensus ─────┘
+//	  tree  session  │                                    ^  └─> zoocfg
+//	  quorum ──> zab ┴────────────────────────────────────┘
+//	                 └─> consensus/zk (a client) ─> ha zk
 //
 // # Two processes
 //
@@ -23,6 +27,7 @@
 //	ha run                                            ha beat
 //	├ lb        probes, health, the wanted table       ├ heartbeat.Node   who is alive, what each last said
 //	├ proxy     listeners and connections              └ vip.Speaker      who holds which address
+//	├ zab       a ZooKeeper server
 //	├ track     what addresses depend on                  ^
 //	├ watch     the one reader of every change ───────────┘ health in, changes out
 //	├ notify    people hear of it

@@ -112,6 +112,7 @@ func TestExampleDefaultsAreTheDefaults(t *testing.T) {
 	}
 	same(t, "vip", a.VIP, b.VIP)
 	same(t, "admin", a.Admin.Filled(), b.Admin.Filled())
+	same(t, "zab", a.ZAB.Filled(), b.ZAB.Filled())
 	same(t, "notify", a.Notify.Filled(), b.Notify.Filled())
 }
 

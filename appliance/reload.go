@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -79,6 +80,11 @@ func (a *Appliance) apply(cfg Config) error {
 		return a.refuse(err)
 	}
 	door.Use()
+	if a.member != nil {
+		if err := a.member.Reload(); err != nil {
+			a.log.Warn("certificates of the member not read again, the old ones stay in use", slog.Any("error", err))
+		}
+	}
 	a.notifier.Apply(cfg.Notify)
 	a.watch.assume(cfg)
 	a.mu.Lock()
@@ -134,5 +140,8 @@ func frozen(old, cfg Config) error {
 	fixed("log_format", old.LogFormat == cfg.LogFormat, old.LogFormat, cfg.LogFormat)
 	fixed("cluster.name", old.Cluster.Name == cfg.Cluster.Name, old.Cluster.Name, cfg.Cluster.Name)
 	fixed("cluster.bind", old.Cluster.Bind == cfg.Cluster.Bind, old.Cluster.Bind, cfg.Cluster.Bind)
+	if !reflect.DeepEqual(old.ZAB, cfg.ZAB) {
+		errs = append(errs, errors.New("zab: this table cannot change while running: restart this host's ha"))
+	}
 	return errors.Join(errs...)
 }
