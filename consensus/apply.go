@@ -42,11 +42,11 @@ func parseLogged(record []byte) (proposal, error) {
 
 // appendReply appends what the reply to a write holds after its header, which has the code.
 func (d *database) appendReply(b []byte, r *request, o *outcome) ([]byte, jute.Code) {
+	if o.Type == jute.OpMulti {
+		return appendMulti(b, o.Ops), jute.OK // with code 0 even if it failed
+	}
 	if o.Code != jute.OK {
 		return b, o.Code
-	}
-	if r.Op == jute.OpMulti {
-		return appendMulti(b, o.Ops), jute.OK
 	}
 	if r.Op == jute.OpReconfig {
 		b = d.appendConfig(b)

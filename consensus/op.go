@@ -24,8 +24,8 @@ const (
 	lastOp  = jute.OpWhoAmI
 )
 
-// operations has one row per op. Missing are auth and sasl, which concern the connection, and multi: its
-// parts are rows of their own (multi.go).
+// operations has one row per op. Missing are auth, which concerns the connection, and multi: its parts are
+// rows of their own (multi.go).
 var operations = [lastOp - firstOp + 1]operation{
 	jute.OpCreateSession - firstOp: {prepare: (*database).prepareCreateSession, internal: true},
 	jute.OpCloseSession - firstOp:  {prepare: (*database).prepareCloseSession},
@@ -52,6 +52,7 @@ var operations = [lastOp - firstOp + 1]operation{
 	jute.OpGetEphemerals - firstOp:  {read: (*database).readEphemerals},
 	jute.OpMultiRead - firstOp:      {read: (*database).readMulti},
 	jute.OpWhoAmI - firstOp:         {read: (*database).readWho},
+	jute.OpSASL - firstOp:           {read: (*database).readToken},
 	jute.OpAddWatch - firstOp:       {read: (*database).addWatch},
 	jute.OpCheckWatches - firstOp:   {read: (*database).checkWatches},
 	jute.OpRemoveWatches - firstOp:  {read: (*database).removeWatches},
@@ -76,10 +77,6 @@ func isWrite(op jute.Op) bool { return op == jute.OpMulti || operationOf(op).pre
 // is Unimplemented with zxid -1, and then the connection ends. That includes check outside a multi, which
 // ZooKeeper 3.8.0 writes to its log and then cannot read, and the ops that servers send to themselves.
 func forClients(op jute.Op) bool {
-	switch op {
-	case jute.OpMulti, jute.OpAuth, jute.OpSASL:
-		return true
-	}
 	o := operationOf(op)
-	return !o.internal && (o.prepare != nil || o.read != nil)
+	return op == jute.OpMulti || op == jute.OpAuth || !o.internal && (o.prepare != nil || o.read != nil)
 }

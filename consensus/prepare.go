@@ -40,7 +40,7 @@ func (d *database) prepare(b []byte, wall, zxid int64, r *request) ([]byte, prop
 		}
 		// The end of a session cannot be refused, and every member knows its ephemerals.
 		p.txn.Paths = nil
-		d.pending.Add(&p.header, &p.txn)
+		d.pending.Add(&w.header, &p.txn)
 		b = d.appendRecord(b[:start], &p)
 	}
 	if p.txn.Type == jute.OpCloseSession {
@@ -59,14 +59,14 @@ func (d *database) propose(w *draft, r *request, p *proposal) jute.Code {
 		return d.prepareMulti(w, r.Ops, &p.txn)
 	}
 	o := operationOf(r.Op)
-	if o.prepare == nil || r.Op == jute.OpCheck {
+	if o.prepare == nil || r.Op == jute.OpCheck || r.Op == jute.OpDeleteContainer && r.session != 0 {
 		return jute.Unimplemented
 	}
 	if code := o.prepare(d, w, &r.Request, &p.txn); code != jute.OK {
 		return code
 	}
-	p.header.Type = p.txn.Type
-	d.pending.Add(&p.header, &p.txn)
+	w.header.Type = p.txn.Type
+	d.pending.Add(&w.header, &p.txn)
 	return jute.OK
 }
 

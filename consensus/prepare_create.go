@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"fmt"
+	"strconv"
 
 	"example.org/ha/consensus/jute"
 	"example.org/ha/consensus/tree"
@@ -32,9 +33,7 @@ func (d *database) prepareCreate(w *draft, q *jute.Request, t *jute.Txn) jute.Co
 	}
 	path := q.Path
 	if sequential(q.Flags) {
-		// All names share the parent's count of creations. After 2147483647 it is negative, and eleven
-		// characters long.
-		path = fmt.Sprintf("%s%010d", path, parent.Stat.Cversion)
+		path = sequenced(path, parent.Stat.Cversion)
 	}
 	if !validPath(path) {
 		return jute.BadArguments
@@ -56,6 +55,20 @@ func (d *database) prepareCreate(w *draft, q *jute.Request, t *jute.Txn) jute.Co
 		t.Ephemeral = ephemeral(q.Flags)
 	}
 	return jute.OK
+}
+
+// sequenced appends the number of a sequential znode: the parent's count of creations, which all names
+// share. After 2147483647 it is negative, and eleven characters long.
+func sequenced(path string, creations int32) string {
+	const width = 10
+	if creations < 0 {
+		return fmt.Sprintf("%s%010d", path, creations)
+	}
+	b := make([]byte, 0, len(path)+width)
+	b = append(b, path...)
+	digits := strconv.AppendInt(b[len(path):], int64(creations), 10)
+	b = append(b, "0000000000"[len(digits):]...)
+	return string(strconv.AppendInt(b, int64(creations), 10))
 }
 
 func sequential(flags int32) bool {

@@ -17,7 +17,7 @@ func (d *database) addWatch(b []byte, r *request) ([]byte, jute.Code) {
 	default:
 		return b, jute.MarshallingError
 	}
-	if !d.tree.Watch(r.Path, r.watcher, kind) {
+	if !d.watchPath(r.Path, r.watcher, kind) {
 		return b, jute.SystemError
 	}
 	return jute.AppendInt(b, 0), jute.OK
@@ -101,7 +101,7 @@ func (s *watchSetter) set(path string, kind tree.Kind, first bool, what jute.Eve
 	case second:
 		what = orWhat
 	default:
-		if !s.d.tree.Watch(path, s.r.watcher, kind) {
+		if !s.d.watchPath(path, s.r.watcher, kind) {
 			s.code = jute.SystemError
 		}
 		return
