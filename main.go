@@ -58,6 +58,7 @@ type grammar struct {
 	Reload  reloadCmd  `cmd:"" help:"Make the running appliance read its file again."`
 	Status  statusCmd  `cmd:"" help:"Show what this host and its cluster are doing."`
 	VIP     vipCmd     `cmd:"" name:"vip" help:"Virtual addresses: list them, hand one over."`
+	Zab     zabCmd     `cmd:"" name:"zab" help:"A ZooKeeper server: run one, look into its files, save and restore them."`
 	Server  serverCmd  `cmd:"" help:"Real servers: take one out of new connections, put it back."`
 	Keygen  keygenCmd  `cmd:"" help:"Make a cluster key, or add one to change keys without a gap."`
 	Dev     devCmd     `cmd:"" help:"Demonstration on loopback: two hosts, one address, three web servers; no root."`

@@ -109,7 +109,7 @@ func (l *loop) word(c *client, word string, argument []byte) {
 // say sends text and ends the connection.
 func (l *loop) say(c *client, text []byte) {
 	c.out = append(c.out, text...)
-	l.answered(c, l.now)
+	l.stats.sent++
 	l.hangUp(c, clientport.WordAnswered, nil)
 }
 

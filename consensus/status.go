@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +49,7 @@ func (l *loop) status(want fourletter.Want) *fourletter.Status {
 	}
 	if want&fourletter.WantSettings != 0 {
 		s.Settings = settings(l.cfg)
-		s.Environment, s.InitialConfig = environment(), l.cfg.InitialConfig
+		s.Environment, s.InitialConfig = environment(l.cfg), l.cfg.InitialConfig
 	}
 	return s
 }
@@ -130,22 +131,42 @@ func settings(cfg *Config) fourletter.Settings {
 	return s
 }
 
-// environment is what the word envi says of the process.
-func environment() []fourletter.Property {
+// environment is what the word envi says of the process. Clients read the server's version from it.
+func environment(cfg *Config) []fourletter.Property {
 	host, _ := os.Hostname() // unknown is empty
 	dir, _ := os.Getwd()
-	user := strconv.Itoa(os.Getuid())
-	return []fourletter.Property{
-		{Name: "host.name", Value: host}, {Name: "os.name", Value: "Linux"}, {Name: "user.name", Value: user},
-		{Name: "user.dir", Value: dir}, {Name: "pid", Value: strconv.Itoa(os.Getpid())},
+	home, _ := os.UserHomeDir()
+	name := strconv.Itoa(os.Getuid())
+	if name == "0" {
+		name = "root"
 	}
+	var kernel syscall.Utsname
+	_ = syscall.Uname(&kernel)
+	return []fourletter.Property{
+		{Name: "zookeeper.version", Value: fourletter.Version(cfg.Version)}, {Name: "host.name", Value: host},
+		{Name: "go.version", Value: runtime.Version()}, {Name: "os.name", Value: "Linux"}, {Name: "os.arch", Value: runtime.GOARCH},
+		{Name: "os.version", Value: text(kernel.Release[:])}, {Name: "user.name", Value: name}, {Name: "user.home", Value: home},
+		{Name: "user.dir", Value: dir}, {Name: "process.pid", Value: strconv.Itoa(os.Getpid())},
+	}
+}
+
+// text is a C string.
+func text[T int8 | uint8](c []T) string {
+	var b []byte
+	for _, x := range c {
+		if x == 0 {
+			break
+		}
+		b = append(b, byte(x))
+	}
+	return string(b)
 }
 
 // notServing is the status of a member that does not run.
 func (m *Member) notServing() *fourletter.Status {
 	return &fourletter.Status{
 		Now: time.Now(), Started: time.Now(), Version: fourletter.Version(m.cfg.Version), LastSnapshotZxid: -1,
-		Settings: settings(&m.cfg), Environment: environment(),
+		Settings: settings(&m.cfg), Environment: environment(&m.cfg),
 	}
 }
 
