@@ -173,7 +173,7 @@ func (p *Pending) push(zxid int64, path string, c Change, exists bool) {
 	old, _ := p.Node(path)
 	c.digest = 0
 	if exists && counts(path) {
-		c.digest = digestOf(c.crc, &c.Stat)
+		c.digest = digestOf(&p.tree.scratch, c.crc, &c.Stat)
 	}
 	s := step{zxid: zxid, path: path, before: -1, delta: uint64(c.digest) - uint64(old.digest), change: c, exists: exists}
 	if i, ok := p.latest[path]; ok {
