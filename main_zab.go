@@ -1,17 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/netip"
+	"maps"
 	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"example.org/ha/appliance/logline"
 	"example.org/ha/consensus"
+	"example.org/ha/consensus/zoocfg"
 )
 
 // zabCmd is the member alone, and what is done to its files.
@@ -20,15 +19,15 @@ type zabCmd struct {
 }
 
 type zabRunCmd struct {
-	ZooCfg  string            `name:"zoo-cfg" required:"" type:"path" placeholder:"FILE" help:"The configuration, as Apache ZooKeeper reads it."`
-	Define  map[string]string `short:"D" name:"define" mapsep:"none" placeholder:"KEY=VALUE" help:"A system property of ZooKeeper; may be given again."`
-	LogJSON bool              `name:"log-json" help:"Log lines as JSON."`
+	ZooCfg    string            `name:"zoo-cfg" required:"" type:"path" placeholder:"FILE" help:"The configuration, as Apache ZooKeeper reads it."`
+	Define    map[string]string `short:"D" name:"define" mapsep:"none" placeholder:"KEY=VALUE" help:"A system property of ZooKeeper; may be given again."`
+	LogFormat string            `name:"log-format" enum:"text,json" default:"text" help:"How the log is written: text or json."`
 }
 
 func (zabRunCmd) Help() string {
 	return `Runs one ZooKeeper server, alone, until SIGTERM or ^C, with an existing zoo.cfg, unchanged. System
-properties come with -D, as a server of Apache's takes them, or from -D in the variable SERVER_JVMFLAGS.
-Keys that mean nothing here are named in the log.
+properties come with -D, as to a server of Apache's, or from the flags in the variable SERVER_JVMFLAGS.
+What a key asks for and does not get, and every key that nobody knows, is named in the log.
 
   ha zab --zoo-cfg /etc/zookeeper/zoo.cfg
   ha zab --zoo-cfg zoo.cfg -D zookeeper.extendedTypesEnabled=true`
@@ -37,11 +36,8 @@ Keys that mean nothing here are named in the log.
 func (c zabRunCmd) Run(s *surroundings) error {
 	lines := logline.NewQueue(s.stderr)
 	defer lines.Flush()
-	format := "text"
-	if c.LogJSON {
-		format = "json"
-	}
-	log := newLog(lines, format)
+	log := newLog(lines, c.LogFormat)
+	slog.SetDefault(log)
 	cfg, err := c.config(log)
 	if err != nil {
 		return err
@@ -56,56 +52,36 @@ func (c zabRunCmd) Run(s *surroundings) error {
 	return m.Run(ctx, func() {})
 }
 
-// config reads the file with the properties over it.
+// config reads the file with the properties under it, and logs what is worth knowing of it.
 func (c zabRunCmd) config(log *slog.Logger) (consensus.Config, error) {
 	text, err := os.ReadFile(c.ZooCfg)
 	if err != nil {
 		return consensus.Config{}, fmt.Errorf("zab: %w", err)
 	}
-	_ = properties(os.Getenv("SERVER_JVMFLAGS"))
-	return readZooCfg(string(text))
+	defined := javaProperties(os.Getenv("SERVER_JVMFLAGS"))
+	maps.Copy(defined, c.Define)
+	cfg, notes, err := zoocfg.Parse(c.ZooCfg, text, defined)
+	if err != nil {
+		return cfg, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	for _, n := range notes {
+		level := slog.LevelInfo
+		if n.Warning || n.Unknown {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "configuration", "key", n.Key, "at", n.Place, "note", n.Text)
+	}
+	return cfg, nil
 }
 
-// properties are the -D flags among the flags of a Java virtual machine.
-func properties(flags string) map[string]string {
+// javaProperties are the -D flags among the flags of a Java virtual machine.
+func javaProperties(flags string) map[string]string {
 	out := map[string]string{}
 	for f := range strings.FieldsSeq(flags) {
-		if f, ok := strings.CutPrefix(f, "-D"); ok {
-			k, v, _ := strings.Cut(f, "=")
-			out[k] = v
+		if d, ok := strings.CutPrefix(f, "-D"); ok {
+			key, value, _ := strings.Cut(d, "=")
+			out[key] = value
 		}
 	}
 	return out
-}
-
-var _ io.Writer
-var _ = filepath.Join
-
-func readZooCfg(text string) (cfg consensus.Config, err error) {
-	host, port := "", "2181"
-	for line := range strings.Lines(text) {
-		k, v, _ := strings.Cut(strings.TrimSpace(line), "=")
-		switch k {
-		case "dataDir":
-			cfg.DataDir = v
-		case "dataLogDir":
-			cfg.LogDir = v
-		case "clientPort":
-			port = v
-		case "clientPortAddress":
-			host = v
-		case "tickTime":
-			cfg.Tick, err = time.ParseDuration(v + "ms")
-		case "maxClientCnxns":
-			cfg.MaxConnectionsPerAddress = -1
-		case "4lw.commands.whitelist":
-			cfg.Words = strings.Split(v, ",")
-		}
-	}
-	if host == "" {
-		host = "[::]"
-	}
-	a, err := netip.ParseAddrPort(host + ":" + port)
-	cfg.Listen = []netip.AddrPort{a}
-	return cfg, err
 }
