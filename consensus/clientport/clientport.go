@@ -54,8 +54,8 @@ type Config struct {
 	MaxConnections int
 
 	// MaxOutstanding is how many requests of one connection may wait for an answer, GlobalOutstanding
-	// of all; above the latter, those that have one waiting are not read. Both may be exceeded by
-	// what one read gives. Default 1000 each.
+	// of all; above the latter, which what one read gives may exceed, those that have one waiting are
+	// not read. Default 1000 each.
 	MaxOutstanding    int
 	GlobalOutstanding int
 

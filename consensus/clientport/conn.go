@@ -47,7 +47,7 @@ type Conn struct {
 	over   bool // nothing more goes out
 	dirty  bool // in Server.dirty
 
-	state       atomic.Int32  // open, parting, aborted
+	state       atomic.Int32  // open, closing, parted, aborted
 	parked      atomic.Bool   // the reader waits for a token in resume
 	resume      chan struct{} // made when first needed
 	outstanding atomic.Int64
@@ -63,9 +63,7 @@ type Conn struct {
 	busy     bool
 	slow     bool // the socket is full, and a goroutine of the connection's own waits
 	left     int  // of what is being sent, as long as slow
-	closing  bool // after what is queued
 	noted    bool // TLS has said that nothing follows
-	parted   bool // so has TCP
 	gone     bool // the reader has ended; nobody becomes busy any more
 	end      *end // why; the first one counts
 	idle     chan struct{}
@@ -86,13 +84,17 @@ type end struct {
 // The states of a connection.
 const (
 	open    int32 = iota
-	parting       // all has been sent; what still comes is thrown away until the client closes too
+	closing       // what still comes is thrown away
+	parted        // and all has been sent: until the client closes too
 	aborted
 )
 
 // linger is how long a client gets to fetch its last answer and close. To close at once with bytes of
 // the client unread would reset the connection, and the answer be lost.
 const linger = time.Second
+
+// hurryTime is how long a client that is being closed may take to fetch some of what is queued.
+const hurryTime = 10 * time.Second
 
 // longAgo as a deadline wakes who waits on a socket.
 var longAgo = time.Unix(1, 0)
@@ -144,9 +146,27 @@ func (c *Conn) mustWait() bool {
 			own > 0 && c.server.outstanding.Load() > int64(cfg.GlobalOutstanding))
 }
 
+// awaitParting waits in the reader until all has been sent that will be.
+func (c *Conn) awaitParting() {
+	c.park(func() bool { s := c.state.Load(); return s == open || s == closing })
+}
+
+// hurry gives up on a client that is being closed and does not read.
+func (c *Conn) hurry() {
+	if c.state.Load() != open {
+		_ = c.nc.SetWriteDeadline(time.Now().Add(hurryTime))
+	}
+	if c.state.Load() == aborted {
+		_ = c.nc.SetDeadline(longAgo)
+	}
+}
+
 // serve is the reader's goroutine.
 func (c *Conn) serve() {
 	err := c.read()
+	if isEOF(err) && c.state.Load() == closing {
+		c.awaitParting()
+	}
 	c.mu.Lock()
 	if c.end == nil {
 		c.end = c.classify(err)

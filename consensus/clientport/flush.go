@@ -49,6 +49,7 @@ func (s *Server) Flush() {
 	credit, large := 0, 0
 	s.drains = s.drains[:0]
 	for _, c := range s.dirty {
+		c.dirty = false
 		drain, n, bytes := c.publish()
 		credit, large = credit+n, large+bytes
 		if drain {

@@ -96,6 +96,14 @@ func (s *splitter) length(b []byte, next int64) (int, error) {
 	return int(n), nil
 }
 
+// lengthOf is how many bytes the first n frames have.
+func lengthOf(frames []byte, n int) (bytes int) {
+	for range n {
+		bytes += lengthSize + int(binary.BigEndian.Uint32(frames[bytes:]))
+	}
+	return bytes
+}
+
 // What the first bytes of a connection are.
 type opening int
 

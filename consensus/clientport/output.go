@@ -29,6 +29,13 @@ func (c *Conn) Write(p []byte) {
 	c.out = append(c.out, p...)
 	c.writes++
 	c.touch()
+	if len(c.out) >= s.cfg.MaxUnread { // whether the client takes it must be known before there is more
+		drain, credit, large := c.publish()
+		s.release(credit, large)
+		if drain {
+			c.drain()
+		}
+	}
 }
 
 // Done says that n frames are answered, or will not be.
@@ -66,7 +73,6 @@ func (c *Conn) touch() {
 // publish moves the member's part to where senders find it, and says whether somebody must become one,
 // how many frames were answered, and how many bytes of large ones.
 func (c *Conn) publish() (drain bool, credit, large int) {
-	c.dirty = false
 	credit, c.done = c.done, 0
 	writes := c.writes
 	c.writes = 0
@@ -96,9 +102,13 @@ func (c *Conn) publish() (drain bool, credit, large int) {
 		if c.end == nil {
 			c.end = c.ask
 		}
-		c.ask, c.closing = nil, true
+		c.ask = nil
+		c.state.CompareAndSwap(open, closing)
+		if c.slow {
+			c.hurry()
+		}
 	}
-	drain = !c.busy && (len(c.pending) > 0 || c.closing && !c.parted)
+	drain = !c.busy && (len(c.pending) > 0 || c.state.Load() == closing)
 	c.busy = c.busy || drain
 	return drain, credit, large
 }
@@ -113,10 +123,13 @@ func (c *Conn) answer(n int) (bytes int) {
 	return bytes
 }
 
+// manyBytes waiting are worth counting even while the socket may take them.
+const manyBytes = 64 << 10
+
 // recount tells what waits for a slow client. mu is held.
 func (c *Conn) recount() {
 	n := int64(0)
-	if c.slow {
+	if c.slow || len(c.pending) > manyBytes {
 		n = int64(c.left + len(c.cipher) + len(c.pending))
 	}
 	if before := c.unread.Swap(n); before != n {
@@ -134,6 +147,7 @@ func (c *Conn) drain() {
 			c.slow, c.left = true, len(c.sending)-c.offset
 			c.recount()
 			c.mu.Unlock()
+			c.hurry()
 			go c.drainSlowly()
 			return
 		default:
@@ -161,6 +175,7 @@ func (c *Conn) drainSlowly() {
 					c.left = len(c.sending) - c.offset
 					c.recount()
 					c.mu.Unlock()
+					c.hurry()
 					c.wake()
 				}
 				return false
@@ -203,15 +218,17 @@ func (c *Conn) next() bool {
 		case len(c.pending) > 0:
 			c.encrypt()
 			continue
-		case c.closing && !c.parted:
+		case c.state.Load() == closing:
 			c.part()
 			continue
 		default:
 			c.giveBack()
 			return false
 		}
-		c.left = len(c.sending)
 		if c.slow {
+			c.left = len(c.sending)
+		}
+		if c.unread.Load() > 0 {
 			c.recount()
 		}
 		return true
@@ -239,9 +256,8 @@ func (c *Conn) part() {
 		c.mu.Lock()
 		return
 	}
-	c.parted = true
 	_ = unix.Shutdown(c.fd, unix.SHUT_WR)
-	if c.state.CompareAndSwap(open, parting) {
+	if c.state.CompareAndSwap(closing, parted) {
 		_ = c.nc.SetReadDeadline(time.Now().Add(linger))
 	}
 	if c.state.Load() == aborted {
@@ -264,9 +280,8 @@ func (c *Conn) giveBack() {
 	if c.state.Load() == aborted {
 		c.cipher, c.pending = nil, nil
 	}
-	c.busy, c.left = false, 0
-	if c.slow {
-		c.slow = false
+	c.busy, c.left, c.slow = false, 0, false
+	if c.unread.Load() > 0 {
 		c.recount()
 		c.wake()
 	}

@@ -150,14 +150,31 @@ func (c *Conn) deliver(b Batch, err error) error {
 		}
 	}
 	c.received.Add(int64(max(b.Count, 1)))
-	c.outstanding.Add(int64(b.Count))
-	c.server.outstanding.Add(int64(b.Count))
 	err = c.weigh(err)
-	if !c.server.send(b) {
-		return errAborted
+	for b.Count > 0 {
+		part := b
+		if room := max(1, c.server.cfg.MaxOutstanding-int(c.outstanding.Load())); b.Count > room {
+			n := lengthOf(b.Frames, room)
+			part.Frames, part.Count = b.Frames[:n:n], room
+		}
+		b.Frames, b.Count = b.Frames[len(part.Frames):], b.Count-part.Count
+		c.outstanding.Add(int64(part.Count))
+		c.server.outstanding.Add(int64(part.Count))
+		if !c.server.send(part) {
+			return errAborted
+		}
+		if b.Count > 0 && c.mustWait() {
+			c.park(c.mustWait)
+		}
+		if c.state.Load() != open {
+			break
+		}
 	}
 	if b.Word != "" { // a client may close its half before the answer
-		c.park(func() bool { return c.state.Load() == open })
+		if !c.server.send(b) {
+			return errAborted
+		}
+		c.awaitParting()
 	}
 	return err
 }
@@ -187,7 +204,7 @@ func (c *Conn) dismiss(reason Reason, answer string) {
 	c.mu.Lock()
 	c.end = &end{reason: reason, loud: true}
 	c.pending = append(c.pending, answer...)
-	c.closing = true
+	c.state.CompareAndSwap(open, closing)
 	start := !c.busy
 	c.busy = true
 	c.mu.Unlock()
