@@ -24,7 +24,11 @@ func (c *Client) serve(ctx context.Context, l *link) error {
 	r := &reader{client: c, link: l, sets: sets}
 	var wg sync.WaitGroup
 	read := make(chan error, 1)
-	wg.Go(func() { read <- r.run() })
+	wg.Go(func() {
+		err := r.run()
+		l.conn.Close() // the owner may be stuck in a write that the server does not take
+		read <- err
+	})
 	// The list that a consumer now makes goes out behind the watches: nothing is missed in between.
 	c.watches.again()
 
