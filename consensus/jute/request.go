@@ -38,6 +38,9 @@ type Members struct {
 // ErrMulti says that a multi holds what it may not.
 var ErrMulti = errors.New("jute: operation not allowed in this multi")
 
+// ErrNull says that there is no path where one must be.
+var ErrNull = errors.New("jute: null path")
+
 // maxMulti bounds the parts of one multi; a part takes at least 13 bytes of the frame anyway.
 const maxMulti = 1 << 20
 
@@ -55,20 +58,24 @@ func (d *Decoder) request(op Op) Request {
 	r := Request{Op: op}
 	switch op {
 	case OpCreate, OpCreate2, OpCreateContainer:
-		r.Path, r.Data, r.ACL, r.Flags = d.String(), d.Buffer(), d.ACLs(), d.Int()
+		r.Path, r.Data, r.ACL, r.Flags = d.path(), d.Buffer(), d.ACLs(), d.Int()
 	case OpCreateTTL:
-		r.Path, r.Data, r.ACL, r.Flags, r.TTL = d.String(), d.Buffer(), d.ACLs(), d.Int(), d.Long()
+		r.Path, r.Data, r.ACL, r.Flags, r.TTL = d.path(), d.Buffer(), d.ACLs(), d.Int(), d.Long()
 	case OpDelete, OpCheck:
-		r.Path, r.Version = d.String(), d.Int()
+		r.Path, r.Version = d.path(), d.Int()
 	case OpExists, OpGetData, OpGetChildren, OpGetChildren2:
-		r.Path, r.Watch = d.String(), d.Bool()
+		r.Path, r.Watch = d.path(), d.Bool()
 	case OpSetData:
 		r.Path, r.Data, r.Version = d.String(), d.Buffer(), d.Int()
-	case OpGetACL, OpSync, OpGetEphemerals, OpGetAllChildren, OpDeleteContainer:
+	case OpGetACL, OpGetAllChildren, OpDeleteContainer:
+		r.Path = d.path()
+	case OpSync, OpGetEphemerals:
 		r.Path = d.String()
 	case OpSetACL:
 		r.Path, r.ACL, r.Version = d.String(), d.ACLs(), d.Int()
-	case OpCheckWatches, OpRemoveWatches, OpAddWatch:
+	case OpCheckWatches, OpRemoveWatches:
+		r.Path, r.Mode = d.path(), d.Int()
+	case OpAddWatch:
 		r.Path, r.Mode = d.String(), d.Int()
 	case OpMulti, OpMultiRead:
 		r.Ops = d.parts(op)
@@ -91,6 +98,16 @@ func (d *Decoder) request(op Op) Request {
 		d.Fail(fmt.Errorf("jute: %v is not a request", op))
 	}
 	return r
+}
+
+// path reads a path that must not be null. ZooKeeper lets null pass for the other requests, where it means
+// what an empty path does.
+func (d *Decoder) path() string {
+	p := d.Buffer()
+	if p == nil {
+		d.Fail(ErrNull)
+	}
+	return string(p)
 }
 
 // parts reads the parts of a multi.
