@@ -41,6 +41,7 @@ type cluster struct {
 	segment  *segment
 	hosts    []*host
 	webs     []*devWeb
+	member   *member
 	load     *Load
 	since    time.Time // of the first command after the last settled state
 }
@@ -60,8 +61,8 @@ const (
 	settledFor   = 500 * time.Millisecond
 )
 
-// Dev runs two load-balancer hosts and three web servers in this process, on
-// loopback, and a client that asks for a page without pause. It returns when
+// Dev runs two load-balancer hosts, three web servers and a ZooKeeper server in
+// this process, on loopback, and a client that asks for a page without pause. It returns when
 // the script ends, when the person quits or when ctx ends; an error means that
 // something did not settle as it should have.
 func Dev(ctx context.Context, cfg DevConfig) error {
@@ -81,6 +82,7 @@ func Dev(ctx context.Context, cfg DevConfig) error {
 	for i := range 2 {
 		c.hosts = append(c.hosts, &host{cluster: c, name: fmt.Sprintf("lb%d", i+1), index: i})
 	}
+	c.member = &member{cluster: c, name: "zab1"}
 	script, err := parseScript(cfg.Script, c.parts())
 	if err != nil {
 		return err
@@ -111,7 +113,7 @@ func (c *cluster) parts() []string {
 	for _, w := range c.webs {
 		out = append(out, w.name)
 	}
-	return out
+	return append(out, c.member.name)
 }
 
 func (c *cluster) run(ctx context.Context, script []command) (err error) {
@@ -126,6 +128,9 @@ func (c *cluster) run(ctx context.Context, script []command) (err error) {
 		if err := w.start(); err != nil {
 			return err
 		}
+	}
+	if err := c.member.start(); err != nil {
+		return err
 	}
 	for _, h := range c.hosts {
 		if err := h.start(); err != nil {
@@ -153,6 +158,7 @@ func (c *cluster) intro() {
 	for _, w := range c.webs {
 		c.narrator.plain("  %s  http://%s/\n", w.name, w.addr)
 	}
+	c.narrator.plain("  %s  a ZooKeeper server; talk to it: ha zk -s %s, or zkCli.sh -server %s\n", c.member.name, c.member.addr(), c.member.addr())
 	c.narrator.plain("A client asks for a page every 5 ms; each line below is a change of state, its time in seconds.\n\n")
 }
 
@@ -221,6 +227,9 @@ func (c *cluster) resolve(part string) (string, error) {
 			return w.name, nil
 		}
 	}
+	if part == "dead" && c.member.member == nil {
+		return c.member.name, nil
+	}
 	if slices.Contains(roles, part) {
 		return "", fmt.Errorf("demo: nothing is %s now", part)
 	}
@@ -230,6 +239,9 @@ func (c *cluster) resolve(part string) (string, error) {
 func (c *cluster) kill(part string) error {
 	if h := c.host(part); h != nil {
 		return h.kill()
+	}
+	if part == c.member.name {
+		return c.member.stop()
 	}
 	w := c.web(part)
 	if w.web == nil {
@@ -246,6 +258,9 @@ func (c *cluster) revive(part string) error {
 			return fmt.Errorf("demo: revive %s: it lives", part)
 		}
 		return h.start()
+	}
+	if part == c.member.name {
+		return c.member.start()
 	}
 	w := c.web(part)
 	if w.web != nil {
@@ -377,6 +392,7 @@ func (c *cluster) status() {
 		}
 		c.narrator.say(w.name, "%s", state)
 	}
+	c.narrator.say(c.member.name, "%s", c.member.status())
 }
 
 // finish ends the load, then everything else in order, and adds up.
@@ -402,6 +418,11 @@ func (c *cluster) stop() {
 	for _, h := range c.hosts {
 		if h.alive() {
 			h.stop()
+		}
+	}
+	if c.member.member != nil {
+		if err := c.member.stop(); err != nil {
+			c.narrator.say(c.member.name, "%v", err)
 		}
 	}
 	for _, w := range c.webs {

@@ -16,7 +16,7 @@ import (
 	"example.org/ha/net/vip"
 )
 
-var someParts = []string{"active", "backup", "dead", "lb1", "lb2", "web1", "web2", "web3"}
+var someParts = []string{"active", "backup", "dead", "lb1", "lb2", "web1", "web2", "web3", "zab1"}
 
 func TestScript(t *testing.T) {
 	for text, want := range map[string]string{

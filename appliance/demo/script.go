@@ -12,7 +12,7 @@ import (
 
 // DefaultScript is what [Dev] plays when nobody types: a planned handover, a
 // crash and its repair, and a web server that fails and returns.
-const DefaultScript = `wait; wait 1s; release; wait; wait 1s; kill active; wait; wait 1s; revive dead; wait; wait 1s; kill web2; wait; wait 1s; revive web2; wait; status`
+const DefaultScript = `wait; wait 1s; release; wait; wait 1s; kill active; wait; wait 1s; revive dead; wait; wait 1s; kill web2; wait; wait 1s; revive web2; wait; kill zab1; revive zab1; status`
 
 // A verb is one word of a script.
 type verb struct {
@@ -22,7 +22,7 @@ type verb struct {
 }
 
 var verbs = map[string]verb{
-	"kill":    {"k", "PART", "lb1, lb2, active, backup, web1, web2 or web3 crashes"},
+	"kill":    {"k", "PART", "lb1, lb2, active, backup, web1, web2 or web3 crashes; zab1 stops"},
 	"revive":  {"r", "PART", "it starts again; dead means whoever is"},
 	"release": {"h", "", "planned handover: the active host gives the address away"},
 	"drain":   {"d", "WEB", "no new connections for a web server, its old ones stay"},
