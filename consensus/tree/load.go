@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"example.org/ha/consensus/jute"
 )
@@ -51,8 +52,8 @@ func Load(r *bufio.Reader, cfg Config) (*Tree, map[int64]int32, error) {
 	if l.t.root == nil {
 		return nil, nil, fmt.Errorf("tree: load snapshot: %w", errNoRoot)
 	}
-	for _, e := range l.acls {
-		if e.refs == 0 { // in any order: it ends with the same set
+	for _, e := range slices.Clone(l.t.acls.all) {
+		if e.refs == 0 {
 			l.t.acls.forget(e)
 		}
 	}
