@@ -54,6 +54,9 @@ func (d *database) identify(remote netip.Addr, certs []*x509.Certificate) ([]jut
 	return append(ids, jute.ID{Scheme: "x509", ID: name}), nil
 }
 
+// maxIDs bounds what one connection proves: each request looks through it.
+const maxIDs = 100
+
 // authenticate returns who a client is once it has said auth. If it is not ok, the connection ends with
 // AuthFailed.
 func (d *database) authenticate(r *request) (ids []jute.ID, ok bool) {
@@ -67,7 +70,7 @@ func (d *database) authenticate(r *request) (ids []jute.ID, ok bool) {
 		known := slices.ContainsFunc(r.ids, func(id jute.ID) bool { return id.Scheme == "x509" })
 		return r.ids, known
 	case "digest":
-		if r.Data == nil {
+		if r.Data == nil || len(r.ids) >= maxIDs {
 			return r.ids, false
 		}
 		digest := digestOf(d.rules.digestAlg, string(r.Data))

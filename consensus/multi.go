@@ -7,7 +7,7 @@ import (
 
 // prepareMulti prepares the parts one after the other, each against what the ones before it will have
 // done. If one fails, nothing is left of any, not even of what they did to their parents (ZOOKEEPER-1624),
-// and the multi becomes a transaction of errors alone: still a multi, which the client is told of with
+// and the multi becomes a transaction with errors in it: still a multi, which the client is told of with
 // code 0.
 func (d *database) prepareMulti(w *draft, parts []jute.Request, t *jute.Txn) jute.Code {
 	*t = jute.Txn{Type: jute.OpMulti, Ops: make([]jute.Txn, len(parts))}
@@ -31,16 +31,12 @@ func (d *database) prepareMulti(w *draft, parts []jute.Request, t *jute.Txn) jut
 	return jute.OK
 }
 
-// fail makes errors of all parts: of those before the one that failed, of that one, of those after.
+// fail makes errors of the part that failed and of those after it. Those before stay as they are, as
+// ZooKeeper logs them; whoever applies a multi with an error in it applies none.
 func fail(ops []jute.Txn, at int, code jute.Code) {
-	for i := range ops {
-		ops[i] = jute.Txn{Type: jute.OpError}
-		switch {
-		case i == at:
-			ops[i].Err = code
-		case i > at:
-			ops[i].Err = jute.RuntimeInconsistency
-		}
+	ops[at] = jute.Txn{Type: jute.OpError, Err: code}
+	for i := at + 1; i < len(ops); i++ {
+		ops[i] = jute.Txn{Type: jute.OpError, Err: jute.RuntimeInconsistency}
 	}
 }
 
