@@ -63,25 +63,34 @@ func FormatACL(acl []jute.ACL) string {
 func ParseACL(text string) ([]jute.ACL, error) {
 	var out []jute.ACL
 	for entry := range strings.SplitSeq(text, ",") {
-		scheme, rest, ok := strings.Cut(entry, ":")
-		i := strings.LastIndexByte(rest, ':')
-		if !ok || i < 0 || scheme == "" {
-			return nil, fmt.Errorf("zk: read ACL %q: want scheme:id:permissions, as in world:anyone:cdrwa", entry)
-		}
-		a := jute.ACL{ID: jute.ID{Scheme: scheme, ID: rest[:i]}}
-		for _, letter := range []byte(rest[i+1:]) {
-			perm := int32(0)
-			for _, p := range perms {
-				if p.letter == letter {
-					perm = p.perm
-				}
-			}
-			if perm == 0 {
-				return nil, fmt.Errorf("zk: read ACL %q: %q is none of the permissions c, d, r, w, a", entry, letter)
-			}
-			a.Perms |= perm
+		a, err := parseEntry(entry)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// parseEntry reads one scheme:id:permissions.
+func parseEntry(entry string) (jute.ACL, error) {
+	scheme, rest, ok := strings.Cut(entry, ":")
+	i := strings.LastIndexByte(rest, ':')
+	if !ok || i < 0 || scheme == "" {
+		return jute.ACL{}, fmt.Errorf("zk: read ACL %q: want scheme:id:permissions, as in world:anyone:cdrwa", entry)
+	}
+	a := jute.ACL{ID: jute.ID{Scheme: scheme, ID: rest[:i]}}
+	for _, letter := range []byte(rest[i+1:]) {
+		perm := int32(0)
+		for _, p := range perms {
+			if p.letter == letter {
+				perm = p.perm
+			}
+		}
+		if perm == 0 {
+			return jute.ACL{}, fmt.Errorf("zk: read ACL %q: %q is none of the permissions c, d, r, w, a", entry, letter)
+		}
+		a.Perms |= perm
+	}
+	return a, nil
 }
