@@ -79,7 +79,7 @@ func goldenFrames(d *dialogue) {
 	for i, b := range [][]byte{
 		length(-1), length(-1 << 31), length(1<<31 - 1), length(0xfffff + 1), length(0),
 		append(length(4), 0, 0, 0, 0), append(length(20), make([]byte, 20)...), append(length(28), make([]byte, 28)...),
-		[]byte("GET / HTTP/1.1\r\n\r\n"), []byte("abcd"), {0x16, 3, 1, 2, 0},
+		[]byte("abcd"), {0x16, 3, 1, 2, 0},
 		append(length(44), append(make([]byte, 24), length(-2)...)...),
 		append(length(32), append(make([]byte, 24), append(length(1000), 0, 0, 0, 0)...)...),
 	} {

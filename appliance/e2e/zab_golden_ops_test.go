@@ -46,6 +46,11 @@ func TestGolden(t *testing.T) {
 	golden(t, s, "watch-remove", goldenWatchRemove)
 	golden(t, s, "watch-acl", goldenWatchACL)
 	golden(t, s, "set-watches", goldenSetWatches)
+	golden(t, s, "watch-modes", goldenWatchModes, deviation{
+		why:    "modes live beside each other, as since 3.9 (ZOOKEEPER-4466)",
+		apache: "event, 1, 3, \"/wm/x\"\n",
+		ours:   "event, 1, 3, \"/wm/x\"\nb < ffffffffffffffffffffffff000000000000000400000003000000032f776d | xid -1, zxid -1, ok, event, 4, 3, \"/wm\"\n",
+	})
 	golden(t, s, "ephemerals", goldenEphemerals)
 	golden(t, s, "attach", goldenAttach)
 	golden(t, s, "attach-refused", goldenAttachRefused)

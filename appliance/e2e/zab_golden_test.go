@@ -78,11 +78,25 @@ func compare(t *testing.T, got, want string) {
 		if a == b {
 			continue
 		}
-		t.Errorf("line %d differs\n%s\n  ours:   %s\n  apache: %s", i+1, strings.Join(g[max(0, min(i, len(g))-3):min(i, len(g))], "\n"), a, b)
+		before := ""
+		if i > 0 && i <= len(g) {
+			before = g[i-1]
+		}
+		if brief(a) != brief(b) {
+			a, b = brief(a), brief(b)
+		}
+		t.Errorf("line %d differs\n  after:  %s\n  ours:   %s\n  apache: %s", i+1, before, a, b)
 		if shown++; shown == 5 {
 			break
 		}
 	}
+}
+
+// brief is a line without its bytes.
+func brief(line string) string {
+	who, _, _ := strings.Cut(line, " ")
+	_, words, _ := strings.Cut(line, "|")
+	return who + words
 }
 
 // A talker is one connection of a dialogue.

@@ -14,7 +14,7 @@ import (
 var exchanges atomic.Int64
 
 // layouts says what the body of an answer holds: s string, b buffer, i int, l long, S stat, A list of ACL,
-// V list of strings in any order, C list of scheme and name, m the results of a multi.
+// V list of strings in any order, C list of scheme and name in any order, m the results of a multi.
 var layouts = map[jute.Op]string{
 	jute.OpCreate: "s", jute.OpCreate2: "sS", jute.OpCreateContainer: "sS", jute.OpCreateTTL: "sS",
 	jute.OpExists: "S", jute.OpGetData: "bS", jute.OpSetData: "S", jute.OpGetACL: "AS", jute.OpSetACL: "S",
@@ -111,10 +111,7 @@ func (m *mask) fields(layout string) (words []string) {
 		case 'V':
 			words = append(words, m.list())
 		case 'C':
-			n := m.int()
-			for range n {
-				words = append(words, fmt.Sprintf("%s:%s", m.bytes(), m.bytes()))
-			}
+			words = append(words, m.names())
 		case 'm':
 			words = append(words, m.multi())
 		}
@@ -129,6 +126,22 @@ func (m *mask) acls() string {
 		s = append(s, fmt.Sprintf("%d %s:%s", m.int(), m.bytes(), m.bytes()))
 	}
 	return fmt.Sprintf("%v", s)
+}
+
+// names sorts, too.
+func (m *mask) names() string {
+	n := m.int()
+	start := len(m.out)
+	var s []string
+	for range n {
+		from := len(m.out)
+		m.bytes()
+		m.bytes()
+		s = append(s, string(m.out[from:]))
+	}
+	slices.Sort(s)
+	m.out = append(m.out[:start], strings.Join(s, "")...)
+	return fmt.Sprintf("%q", s)
 }
 
 // list sorts.
