@@ -26,7 +26,8 @@ import (
 //   - not more than a window of data follows it;
 //   - it is explained by a missing sector: one of the sectors that its frame covers is zero from off, or
 //     from the sector's start, to the sector's end, or the file ends before the record;
-//   - if its length is legible, no valid later record begins inside it: then the length is what is wrong;
+//   - if its length is legible, no valid later record begins inside it, and no other length fits its
+//     checksum: else the length is what is wrong;
 //   - no snapshot knows a later transaction that is only in this tail.
 //
 // All else is corruption: a flipped bit leaves no sector of zeros. The one case that cannot be told apart
@@ -71,12 +72,22 @@ func (t *tail) judge(rest []byte, size, window, last, base int64) {
 	inside := rest[1:min(n+frameSize, int64(len(rest)))]
 	if zxid := findRecord(inside, last+1, last+window); zxid != 0 {
 		t.reason = fmt.Sprintf("record length %d reaches over the record of zxid 0x%x", n, zxid)
+		return
+	}
+	if data := rest[:t.end-t.off]; len(data) >= frameSize+minRecord && data[len(data)-1] == endOfTxn &&
+		uint64(adler32.Checksum(data[prefixSize:len(data)-1])) == binary.BigEndian.Uint64(data) {
+		t.reason = fmt.Sprintf("record length %d, though %d fits the checksum", n, len(data)-frameSize)
 	}
 }
 
-// hole says whether one of the sectors that rest[:n] touches is zero, from off on.
+// hole says whether one of the sectors that rest[:n] touches is zero, from off on. The first four bytes
+// are zero in any record: a sector that ends among them proves nothing.
 func (t *tail) hole(rest []byte, n int64) bool {
-	for at := int64(0); at < n; {
+	at := int64(0)
+	if inSector := sector - t.off%sector; inSector <= 4 {
+		at = inSector
+	}
+	for at < n {
 		next := at + sector - (t.off+at)%sector
 		if at >= int64(len(rest)) || allZero(rest[at:min(next, int64(len(rest)))]) {
 			return true
