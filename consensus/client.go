@@ -10,6 +10,7 @@ import (
 
 	"example.org/ha/consensus/clientport"
 	"example.org/ha/consensus/jute"
+	"example.org/ha/consensus/sasl"
 	"example.org/ha/consensus/session"
 	"example.org/ha/consensus/tree"
 )
@@ -60,6 +61,7 @@ type client struct {
 	session *session.Session
 	connect jute.ConnectRequest // while deciding
 	timeout time.Duration       // agreed with this connection
+	proof   *sasl.Exchange      // nil: none begun
 	ids     []jute.ID           // replaced, never changed: requests under way keep theirs
 	held    [][]byte            // frames behind an undecided session
 	queue   fifo[*asked]        // not answered yet, in order; empty or beginning with a write
@@ -189,15 +191,17 @@ func (l *loop) frame(c *client, frame []byte) {
 		return
 	}
 	if op == jute.OpPing {
-		l.pong(c, xid)
+		l.pong(c)
 		return
 	}
 	a := l.newAsked(c, xid, op, frame[8:])
 	switch {
 	case op == jute.OpAuth:
 		l.auth(a)
+	case op == jute.OpSASL && l.users != nil:
+		l.sasl(a)
 	case !l.db.admitted(c.ids):
-		l.answer(a, l.db.tree.LastZxid(), jute.SessionClosedRequireSASL)
+		l.answer(a, 0, jute.SessionClosedRequireSASL)
 		l.hangUp(c, closedAuth, fmt.Errorf("consensus: %v without having authenticated", op))
 	case isWrite(op) && forClients(op):
 		l.ask(a)
@@ -266,10 +270,10 @@ func (l *loop) done(a *asked) {
 }
 
 // pong answers a ping at once, whatever else the session waits for: it says that the server lives.
-func (l *loop) pong(c *client, xid int32) {
+func (l *loop) pong(c *client) {
 	start := len(c.out)
 	c.out = append(c.out, blankHeader[:]...)
-	l.endReply(c, start, jute.ReplyHeader{Xid: xid, Zxid: l.db.tree.LastZxid()})
+	l.endReply(c, start, jute.ReplyHeader{Xid: jute.XidPing, Zxid: l.db.tree.LastZxid()})
 	l.answered(c, l.now)
 }
 

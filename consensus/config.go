@@ -158,6 +158,22 @@ type Config struct {
 	// SuperX509 is the subject of a client certificate that passes every ACL. [X509AuthenticationProvider.superUser]
 	SuperX509 string `toml:"super_x509"`
 
+	// SASLUsers are the passwords of users that prove who they are with SASL (DIGEST-MD5).
+	SASLUsers map[string]string `toml:"sasl_users"`
+
+	// JAAS is a file of Java's login configuration; its section JAASSection adds to SASLUsers. Default
+	// of the section: Server. [java.security.auth.login.config, sasl.serverconfig]
+	JAAS        string `toml:"jaas"`
+	JAASSection string `toml:"jaas_section"`
+
+	// SuperSASL is the SASL user that passes every ACL. [superUser]
+	SuperSASL string `toml:"super_sasl"`
+
+	// RequireSASL refuses, and disconnects, clients that have not proved who they are with SASL;
+	// AllowFailedSASL keeps those connected that tried in vain. [sessionRequireClientSASLAuth, allowSaslFailedClients]
+	RequireSASL     bool `toml:"require_sasl"`
+	AllowFailedSASL bool `toml:"allow_failed_sasl"`
+
 	// SkipACL lets everybody do everything. [skipACL]
 	SkipACL bool `toml:"skip_acl"`
 
@@ -292,6 +308,7 @@ func (c Config) Filled() Config {
 	set(&c.DigestAlgorithm, "SHA1")
 	set(&c.ContainerInterval, time.Minute)
 	set(&c.ContainersPerMinute, 10_000)
+	set(&c.JAASSection, "Server")
 	set(&c.TLS.ClientAuth, "need")
 	return c
 }

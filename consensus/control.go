@@ -49,7 +49,7 @@ func (sized) control()        {}
 var errStopped = errors.New("consensus: the member is not running")
 
 // errBusy refuses one more snapshot at a time.
-var errBusy = errors.New("consensus: too many snapshots at a time")
+var errBusy = errors.New("consensus: another snapshot is being read")
 
 // question takes a control.
 func (l *loop) question(q control) {
@@ -64,7 +64,7 @@ func (l *loop) question(q control) {
 		ids, ok := l.db.authenticate(&r)
 		q.answer <- ok && l.db.allowed(ids, l.db.tree.Node("/").ACL(), jute.PermAll)
 	case askSnapshot:
-		q.answer <- l.copy()
+		q.answer <- l.copy(forReader)
 	case sized:
 		if c := l.clients[q.conn]; c != nil && !c.gone {
 			s := l.status(fourletter.Wants(q.word))

@@ -36,13 +36,17 @@ func memberID(dataDir string) (int, error) {
 
 // rulesOf is what the configuration says of requests.
 func rulesOf(cfg *Config) rules {
-	return rules{
+	r := rules{
 		maxBuffer: cfg.MaxRequest, digest: !cfg.NoDigest, extendedTypes: cfg.TTLNodes, emulate353TTL: cfg.TTL353,
 		enforceQuota: cfg.EnforceQuota, closeSessionTxn: !cfg.NoCloseSessionPaths, reconfig: cfg.Reconfig,
 		skipACL: cfg.SkipACL, digestAlg: cfg.DigestAlgorithm, superDigest: cfg.SuperDigest,
 		x509: len(cfg.TLSListen) > 0 || cfg.TLSOptional, superX509: cfg.SuperX509,
 		enforceAuth: cfg.EnforceAuth, enforceSchemes: cfg.EnforceAuthSchemes,
 	}
+	if cfg.RequireSASL {
+		r.enforceAuth, r.enforceSchemes = true, []string{"sasl"}
+	}
+	return r
 }
 
 // A loading is how a member learns at its start what it knew at its end.

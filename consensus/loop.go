@@ -46,6 +46,7 @@ type loop struct {
 	snapshots snapshots
 	stats     stats
 	started   time.Time
+	quotaSaid time.Time // when a quota that is passed was logged last
 
 	port    port
 	batches <-chan clientport.Batch
@@ -55,6 +56,7 @@ type loop struct {
 	keptOut <-chan kept
 	control <-chan control
 	words   fourletter.Whitelist
+	users   map[string]string              // of SASL, with their passwords; nil: nobody
 	measure func(conn uint64, word string) // reads the directories, for a word
 }
 
@@ -116,7 +118,9 @@ func (l *loop) run(ctx context.Context) error {
 // wait blocks until something comes, and takes it.
 func (l *loop) wait(ctx context.Context, timer *time.Timer) error {
 	groups, group := l.ready()
-	chunks, chunk, spent, gone, c := l.copyingReady()
+	lane0, lane1 := l.snapshots.copying[forStore], l.snapshots.copying[forReader]
+	chunks0, chunk0, spent0, gone0 := lane0.ready()
+	chunks1, chunk1, spent1, gone1 := lane1.ready()
 	select {
 	case b := <-l.batches:
 		l.begin()
@@ -127,15 +131,24 @@ func (l *loop) wait(ctx context.Context, timer *time.Timer) error {
 	case groups <- group:
 		l.taken()
 		l.begin()
-	case chunks <- chunk:
+	case chunks0 <- chunk0:
 		l.begin()
-		l.sent(c)
-	case b := <-spent:
+		l.sent(forStore)
+	case chunks1 <- chunk1:
 		l.begin()
-		l.slice(c, b)
-	case <-gone:
+		l.sent(forReader)
+	case b := <-spent0:
 		l.begin()
-		l.dropCopying(c)
+		l.slice(lane0, b)
+	case b := <-spent1:
+		l.begin()
+		l.slice(lane1, b)
+	case <-gone0:
+		l.begin()
+		l.endCopying(forStore)
+	case <-gone1:
+		l.begin()
+		l.endCopying(forReader)
 	case k := <-l.keptOut:
 		l.begin()
 		l.kept(k)
@@ -177,6 +190,7 @@ func (l *loop) round() {
 	l.expire()
 	l.sweep()
 	l.startSnapshot()
+	l.abandon()
 	l.agree()
 	if groups, group := l.ready(); groups != nil {
 		select {
@@ -201,18 +215,6 @@ func (l *loop) taken() {
 	l.writing = l.group
 	l.snapshots.size += int64(len(l.writing.Records))
 	l.gather()
-}
-
-// copyingReady is what the first snapshot on its way waits for: its chunk to be taken, or a buffer.
-func (l *loop) copyingReady() (chunks chan<- []byte, chunk []byte, spent <-chan []byte, gone <-chan struct{}, c *copying) {
-	if len(l.snapshots.copying) == 0 {
-		return nil, nil, nil, nil, nil
-	}
-	c = l.snapshots.copying[0]
-	if c.filled != nil {
-		return c.chunks, c.filled, nil, c.gone, c
-	}
-	return nil, nil, c.spent, c.gone, c
 }
 
 // deadline is when the loop has to wake at the latest.

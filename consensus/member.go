@@ -21,7 +21,8 @@ type Member struct {
 	log     *slog.Logger
 	port    *clientport.Server
 	control chan control
-	ended   chan struct{} // closed when Run has returned
+	ended   chan struct{}     // closed when Run has returned
+	users   map[string]string // of SASL
 	store   atomic.Pointer[txnlog.Store]
 }
 
@@ -38,11 +39,15 @@ func New(cfg Config, log *slog.Logger) (*Member, error) {
 		}
 		cfg.ID = id
 	}
+	users, err := saslUsers(&cfg)
+	if err != nil {
+		return nil, err
+	}
 	port, err := clientport.New(portConfig(&cfg), log)
 	if err != nil {
 		return nil, err
 	}
-	return &Member{cfg: cfg, log: log, port: port, control: make(chan control), ended: make(chan struct{})}, nil
+	return &Member{cfg: cfg, log: log, users: users, port: port, control: make(chan control), ended: make(chan struct{})}, nil
 }
 
 func portConfig(cfg *Config) clientport.Config {
@@ -51,6 +56,7 @@ func portConfig(cfg *Config) clientport.Config {
 		MaxFrame: cfg.MaxRequest, MaxPerAddress: cfg.MaxConnectionsPerAddress, MaxConnections: cfg.MaxConnections,
 		GlobalOutstanding: cfg.MaxOutstanding, LargeFrame: cfg.LargeRequest, MaxLargeFrames: cfg.LargeRequests,
 		Handshake: cfg.HandshakeTimeout, TLS: cfg.TLS.clientport(),
+		ThrottleTokens: cfg.ConnectionTokens, ThrottleFill: cfg.ConnectionFill, ThrottleEvery: cfg.ConnectionFillTime,
 	}
 }
 
@@ -96,7 +102,7 @@ func (m *Member) start(store *txnlog.Store) (*loop, error) {
 	l := newLoop(now, &m.cfg, m.log, loaded.db)
 	l.snapshots.count = int64(loaded.txns)
 	l.snapshots.last = loaded.snapshot
-	l.words = words(m.cfg.Words)
+	l.words, l.users = words(m.cfg.Words), m.users
 	l.stats.loaded(loaded, now)
 	m.log.Info("data loaded", "zxid", hexadecimal(loaded.db.tree.LastZxid()), "snapshot", hexadecimal(loaded.snapshot), "replayed", loaded.txns,
 		"znodes", loaded.db.tree.Len(), "sessions", len(loaded.db.timeouts), "took", now.Sub(loaded.at.start).Round(time.Millisecond))

@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"example.org/ha/consensus/jute"
 	"example.org/ha/consensus/txnlog"
@@ -30,6 +31,9 @@ func (l *loop) ask(a *asked) {
 	before := len(g.Records)
 	g.Records, a.proposal = l.db.prepare(g.Records, l.wall, l.next, &a.request)
 	a.record = nil // the group has it
+	if a.over != nil {
+		l.overQuota(a.over)
+	}
 	g.Ends = append(g.Ends, len(g.Records))
 	l.next++
 	size(&l.stats.proposals, len(g.Records)-before)
@@ -38,6 +42,22 @@ func (l *loop) ask(a *asked) {
 	if c != nil {
 		c.queue.push(a)
 	}
+}
+
+// quotaEvery is how often a soft quota that is passed is logged at the most.
+const quotaEvery = 10 * time.Second
+
+// overQuota says that a write passes a limit which is not enforced.
+func (l *loop) overQuota(q *quotaExceeded) {
+	if l.now.Sub(l.quotaSaid) < quotaEvery {
+		return
+	}
+	l.quotaSaid = l.now
+	unit := "znodes"
+	if q.bytes {
+		unit = "bytes"
+	}
+	l.log.Warn("quota exceeded", "path", q.path, "unit", unit, "used", q.used, "limit", q.limit)
 }
 
 // agree proposes what this round has prepared.
@@ -120,6 +140,7 @@ func (l *loop) deliver(zxid int64) {
 		o := l.db.apply(&a.proposal)
 		l.fire()
 		l.snapshots.applied()
+		l.stats.digest(o.zxid, l.db.tree)
 		switch a.header.Type {
 		case jute.OpCreateSession:
 			l.opened(a)

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,9 +22,12 @@ type copying struct {
 	spent  chan []byte   // buffers for the loop to fill
 	gone   chan struct{} // closed when nobody takes chunks any more
 
+	err    error         // set before chunks is closed early
+
 	// the loop's own
 	walk   *tree.Walk
-	filled []byte // the next chunk; nil: none
+	filled []byte    // the next chunk; nil: none
+	since  time.Time // when it was filled
 	ended  bool
 }
 
@@ -35,6 +39,19 @@ const (
 	sliceNodes = 64
 )
 
+// takeWithin is how long a chunk waits to be taken: what changes in the tree meanwhile is kept for the
+// snapshot, so one that nobody takes must end.
+const takeWithin = 30 * time.Second
+
+var errNotTaken = errors.New("consensus: the snapshot was not read in time")
+
+// The snapshots that go on at a time: the store's must not wait for a slow reader of a backup.
+const (
+	forStore = iota
+	forReader
+	lanes
+)
+
 // snapshots is what the loop knows of them.
 type snapshots struct {
 	count, size int64 // transactions and bytes logged since the last
@@ -44,7 +61,7 @@ type snapshots struct {
 	keeping     bool      // one is being written into the store
 	last        int64     // zxid of the newest one; -1: none
 	lastAt      time.Time // zero: before this start
-	copying     []*copying
+	copying     [lanes]*copying
 }
 
 // arm decides when the next snapshot is due. Members of an ensemble should not all take one at once.
@@ -66,7 +83,7 @@ func (l *loop) startSnapshot() {
 	if !s.due() || s.keeping {
 		return
 	}
-	if c := l.copy(); c != nil {
+	if c := l.copy(forStore); c != nil {
 		s.arm(l.cfg)
 		s.keeping = true
 		l.group.Roll = true
@@ -133,8 +150,11 @@ func (c *copying) commit(ctx context.Context, store *txnlog.Store) error {
 	return s.Commit(c.digest)
 }
 
-// copy begins a walk over the tree as it is now; nil if there are too many.
-func (l *loop) copy() *copying {
+// copy begins a walk over the tree as it is now; nil if its lane is taken.
+func (l *loop) copy(lane int) *copying {
+	if l.snapshots.copying[lane] != nil {
+		return nil
+	}
 	walk := l.db.tree.Snapshot(l.db.timeouts)
 	if walk == nil {
 		return nil
@@ -146,7 +166,7 @@ func (l *loop) copy() *copying {
 	for range cap(c.spent) {
 		c.spent <- nil
 	}
-	l.snapshots.copying = append(l.snapshots.copying, c)
+	l.snapshots.copying[lane] = c
 	return c
 }
 
@@ -161,26 +181,43 @@ func (l *loop) slice(c *copying, b []byte) {
 		b, c.ended = c.walk.Next(b, sliceNodes)
 	}
 	l.stats.slices.add(time.Since(start).Seconds() * 1000)
-	c.filled = b
+	c.filled, c.since = b, l.now
 }
 
-// sent notes that the writer has the chunk. After the last one the channel is closed.
-func (l *loop) sent(c *copying) {
+// sent notes that the reader has the chunk. After the last one the channel is closed.
+func (l *loop) sent(lane int) {
+	c := l.snapshots.copying[lane]
 	c.filled = nil
 	if c.ended {
 		close(c.chunks)
-		l.dropCopying(c)
+		l.endCopying(lane)
 	}
 }
 
-// dropCopying ends a walk.
-func (l *loop) dropCopying(c *copying) {
-	c.walk.Close()
-	s := &l.snapshots
-	for i, x := range s.copying {
-		if x == c {
-			s.copying = append(s.copying[:i], s.copying[i+1:]...)
-			return
+// endCopying ends a walk.
+func (l *loop) endCopying(lane int) {
+	l.snapshots.copying[lane].walk.Close()
+	l.snapshots.copying[lane] = nil
+}
+
+// ready is what a snapshot waits for: its chunk to be taken, or a buffer. Nil channels are never ready.
+func (c *copying) ready() (chunks chan<- []byte, chunk []byte, spent <-chan []byte, gone <-chan struct{}) {
+	switch {
+	case c == nil:
+		return nil, nil, nil, nil
+	case c.filled != nil:
+		return c.chunks, c.filled, nil, c.gone
+	}
+	return nil, nil, c.spent, c.gone
+}
+
+// abandon ends the snapshots that nobody reads.
+func (l *loop) abandon() {
+	for lane, c := range l.snapshots.copying {
+		if c != nil && c.filled != nil && l.now.Sub(c.since) > takeWithin {
+			c.err = errNotTaken
+			close(c.chunks)
+			l.endCopying(lane)
 		}
 	}
 }
@@ -192,7 +229,7 @@ func (c *copying) drain(ctx context.Context, w io.Writer) error {
 		select {
 		case b, more := <-c.chunks:
 			if !more {
-				return nil
+				return c.err
 			}
 			if _, err := w.Write(b); err != nil {
 				return err

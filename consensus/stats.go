@@ -5,6 +5,7 @@ import (
 
 	"example.org/ha/consensus/fourletter"
 	"example.org/ha/consensus/jute"
+	"example.org/ha/consensus/tree"
 )
 
 // stats counts what the member does.
@@ -21,6 +22,8 @@ type stats struct {
 	authFailed, throttled, refused, fired, swept, stalls         int64
 	snapshotsFailed, slowSyncs                                   int64
 	slices                                                       figure // milliseconds that a slice of a snapshot held the loop
+
+	digests   []fourletter.Digest // the last ones, oldest first
 
 	traceMask int64 // of the words gtmk and stmk: there is nothing that it traces
 	meters    fourletter.Meters
@@ -75,6 +78,23 @@ func (s *stats) synced(records, bytes int, write, sync, warning time.Duration) {
 	if sync > warning {
 		s.slowSyncs++
 	}
+}
+
+// Of every digestEvery-th transaction the digest is kept, and of them the last digestsKept: members of an
+// ensemble are compared by them.
+const (
+	digestEvery = 128
+	digestsKept = 1024
+)
+
+func (s *stats) digest(zxid int64, t *tree.Tree) {
+	if zxid%digestEvery != 0 {
+		return
+	}
+	if len(s.digests) == digestsKept {
+		s.digests = s.digests[:copy(s.digests, s.digests[1:])]
+	}
+	s.digests = append(s.digests, fourletter.Digest{Zxid: zxid, Digest: int64(t.Digest())})
 }
 
 func (s *stats) loaded(l *loading, now time.Time) {

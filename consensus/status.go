@@ -47,6 +47,9 @@ func (l *loop) status(want fourletter.Want) *fourletter.Status {
 		s.Metrics = l.stats.meters.Metrics()
 		s.OpenFiles, s.MaxFiles = descriptors()
 	}
+	if want&fourletter.WantDigests != 0 {
+		s.Digests = slices.Clone(l.stats.digests)
+	}
 	if want&fourletter.WantSettings != 0 {
 		s.Settings = settings(l.cfg)
 		s.Environment, s.InitialConfig = environment(l.cfg), l.cfg.InitialConfig
@@ -82,8 +85,9 @@ func (l *loop) connections() []fourletter.Connection {
 		if traffic.Unread > 0 {
 			x.Interest |= 4
 		}
+		x.Expires = t.since.Add(l.cfg.HandshakeTimeout)
 		if c.session != nil {
-			x.Session = c.sid
+			x.Session, x.Expires = c.sid, l.sessions.Expires(c.session)
 		}
 		out = append(out, x)
 	}
