@@ -110,12 +110,12 @@ func BenchmarkIdle(b *testing.B) {
 	for _, secure := range []bool{false, true} {
 		b.Run(map[bool]string{false: "plain", true: "TLS"}[secure], func(b *testing.B) {
 			const n = 2000
-			memory := func() uint64 {
+			memory := func() (heap, stacks uint64) {
 				runtime.GC()
 				runtime.GC()
 				var s runtime.MemStats
 				runtime.ReadMemStats(&s)
-				return s.HeapInuse + s.StackInuse + s.OtherSys
+				return s.HeapAlloc, s.StackInuse
 			}
 			for range b.N {
 				m, dial := startMember(b, Config{}, nil), (*member).dialRaw
@@ -123,12 +123,14 @@ func BenchmarkIdle(b *testing.B) {
 					m = startMember(b, Config{TLSListen: []netip.AddrPort{loopback}, TLS: newAuthority(b).server()}, nil)
 					dial = (*member).dialTLS
 				}
-				before := memory()
+				heap, stacks := memory()
 				files := make([]int, 0, n)
 				for range n {
 					files = append(files, dial(m))
 				}
-				b.ReportMetric(float64(memory()-before)/n, "B/conn")
+				heap2, stacks2 := memory()
+				b.ReportMetric((float64(heap2)-float64(heap))/n, "heap-B/conn")
+				b.ReportMetric((float64(stacks2)-float64(stacks))/n, "stack-B/conn")
 				for _, fd := range files {
 					_ = syscall.Close(fd)
 				}

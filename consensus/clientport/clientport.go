@@ -71,7 +71,8 @@ type Config struct {
 	MaxBacklog  int
 	MaxBacklogs int
 
-	// Handshake closes a connection that has not sent one frame by then. Default 10s.
+	// Handshake closes a connection that has not sent one frame by then, and one that is to be closed
+	// and has not fetched anything of what is queued for so long. Default 10s.
 	Handshake time.Duration
 
 	// ThrottleTokens is how many connections may come at once, ThrottleFill how many more every

@@ -235,7 +235,7 @@ func TestCloseAfterWhatIsQueued(t *testing.T) {
 	c := m.dial()
 	send(t, c, frame("please"))
 	want(t, c, answer[:8])
-	send(t, c, bytes.Repeat([]byte("more"), 1000))
+	send(t, c, bytes.Repeat(frame("more"), 1000))
 	if got := wantEnd(t, c); len(got) != len(answer)-8 {
 		t.Errorf("%d bytes of %d", len(got)+8, len(answer))
 	}

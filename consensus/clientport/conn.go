@@ -93,9 +93,6 @@ const (
 // the client unread would reset the connection, and the answer be lost.
 const linger = time.Second
 
-// hurryTime is how long a client that is being closed may take to fetch some of what is queued.
-const hurryTime = 10 * time.Second
-
 // longAgo as a deadline wakes who waits on a socket.
 var longAgo = time.Unix(1, 0)
 
@@ -154,7 +151,7 @@ func (c *Conn) awaitParting() {
 // hurry gives up on a client that is being closed and does not read.
 func (c *Conn) hurry() {
 	if c.state.Load() != open {
-		_ = c.nc.SetWriteDeadline(time.Now().Add(hurryTime))
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.server.cfg.Handshake))
 	}
 	if c.state.Load() == aborted {
 		_ = c.nc.SetDeadline(longAgo)

@@ -337,3 +337,33 @@ func TestTenThousandConnections(t *testing.T) {
 		}
 	}
 }
+
+// A client that is to be closed and does not fetch its last answer is not waited for.
+func TestCloseOfWhoDoesNotRead(t *testing.T) {
+	for _, half := range []bool{false, true} {
+		ended := make(chan error, 1)
+		m := startMember(t, Config{Handshake: 100 * time.Millisecond}, func(_ *member, b Batch) {
+			if b.Closed != nil {
+				ended <- b.Closed
+				return
+			}
+			b.Conn.Write(make([]byte, 32<<20))
+			b.Conn.Close("session closed")
+		})
+		c := m.dial()
+		send(t, c, frame("x"))
+		if half {
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		select {
+		case err := <-ended:
+			if err != Reason("session closed") && !(half && err == ClosedByClient) {
+				t.Errorf("ended with %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("not closed")
+		}
+	}
+}

@@ -34,7 +34,7 @@ type pbkdf2Params struct {
 }
 
 // maxIterations bounds what a file can make us compute; openssl's default is 2048.
-const maxIterations = 10_000_000
+const maxIterations = 1_000_000
 
 func decryptKey(der []byte, password string) ([]byte, error) {
 	var (

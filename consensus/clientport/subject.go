@@ -21,9 +21,11 @@ var keywords = map[string]string{
 
 // Subject is whom a certificate is for, as the scheme x509 writes it: RFC 2253, which Java prints the
 // same way. The last part comes first.
-func Subject(cert *x509.Certificate) (string, error) {
+func Subject(cert *x509.Certificate) (string, error) { return subject(cert.RawSubject) }
+
+func subject(der []byte) (string, error) {
 	var name []asn1.RawValue // SEQUENCE OF SET
-	if _, err := asn1.Unmarshal(cert.RawSubject, &name); err != nil {
+	if _, err := asn1.Unmarshal(der, &name); err != nil {
 		return "", fmt.Errorf("clientport: parse subject: %w", err)
 	}
 	var parts []string

@@ -58,7 +58,9 @@ func (w *wire) Close() error { return nil }
 func (c *Conn) handshake() (*tls.Conn, error) {
 	t := tls.Server(&wire{conn: c, head: c.head}, c.server.keys.config())
 	c.head = nil
-	if err := t.Handshake(); err != nil {
+	shaken := make(chan error)
+	go func() { shaken <- t.Handshake() }() // which needs a large stack, and the reader would keep it
+	if err := <-shaken; err != nil {
 		return nil, shakeError(err)
 	}
 	if shown := t.ConnectionState().PeerCertificates; len(shown) > 0 {

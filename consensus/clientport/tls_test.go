@@ -144,7 +144,11 @@ func TestTLSClientAuthentication(t *testing.T) {
 		{"need, one shown", "need", a.client(someone()), true, 1},
 		{"need by default", "", a.client(), false, 0},
 		{"need, a stranger's", "need", func() *tls.Config { c := other.client(someone()); c.RootCAs = a.client().RootCAs; return c }(), false, 0},
-		{"old protocol", "none", func() *tls.Config { c := a.client(); c.MaxVersion = tls.VersionTLS11; return c }(), false, 0},
+		{"old protocol", "none", func() *tls.Config {
+			c := a.client()
+			c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+			return c
+		}(), false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := a.server()
@@ -327,7 +331,7 @@ func TestSubject(t *testing.T) {
 		{pkix.Name{CommonName: ` #+,"\<>; `}, `CN=\ #\+\,\"\\\<\>\;\ `},
 		{pkix.Name{CommonName: "#a=b"}, `CN=\#a=b`},
 		{pkix.Name{CommonName: "Müller"}, "CN=Müller"},
-		{pkix.Name{CommonName: "c", OrganizationalUnit: []string{"u1", "u2"}, Province: []string{"p"}, Locality: []string{"l"}}, "CN=c,OU=u1+OU=u2,ST=p,L=l"},
+		{pkix.Name{CommonName: "c", OrganizationalUnit: []string{"u1", "u2"}, Province: []string{"p"}, Locality: []string{"l"}}, "CN=c,OU=u1+OU=u2,L=l,ST=p"},
 		{pkix.Name{CommonName: "c", ExtraNames: []pkix.AttributeTypeAndValue{{Type: []int{1, 2, 840, 113549, 1, 9, 1}, Value: "a@b"}}}, "1.2.840.113549.1.9.1=#0c03614062,CN=c"},
 	} {
 		cert, _ := a.sign(&x509.Certificate{Subject: c.name})
