@@ -39,6 +39,10 @@ func (d *database) matches(ids []jute.ID, want jute.ID) bool {
 			if addressMatches(have.ID, want.ID) {
 				return true
 			}
+		case "sasl":
+			if have.ID == want.ID || have.ID == "super" {
+				return true
+			}
 		case "x509":
 			if have.ID == want.ID || d.rules.superX509 != "" && have.ID == d.rules.superX509 {
 				return true
@@ -92,7 +96,9 @@ func (d *database) fixACL(ids []jute.ID, acl []jute.ACL) ([]jute.ACL, jute.Code)
 }
 
 // authenticated reports whether an id of a scheme was proved, rather than being where a client comes from.
-func authenticated(scheme string) bool { return scheme == "digest" || scheme == "x509" }
+func authenticated(scheme string) bool {
+	return scheme == "digest" || scheme == "x509" || scheme == "sasl"
+}
 
 // validID reports whether an ACL may name the id.
 func (d *database) validID(id jute.ID) bool {
@@ -105,8 +111,16 @@ func (d *database) validID(id jute.ID) bool {
 		return ok
 	case "x509":
 		return d.rules.x509 && validName(id.ID)
+	case "sasl":
+		return d.rules.sasl && validPrincipal(id.ID)
 	}
 	return false
+}
+
+// validPrincipal reports whether a name is like Kerberos's, user/host@realm; without a realm anything is.
+func validPrincipal(name string) bool {
+	user, realm, some := strings.Cut(name, "@")
+	return !some || !strings.ContainsAny(realm, "/@") && strings.Count(user, "/") <= 1
 }
 
 // veil hides the digests of an ACL from who may read the znode but not administer it.

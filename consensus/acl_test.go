@@ -8,7 +8,9 @@ import (
 )
 
 func TestACLsThatAZnodeMayGet(t *testing.T) {
-	id := func(scheme, id string) []jute.ACL { return []jute.ACL{{Perms: 31, ID: jute.ID{Scheme: scheme, ID: id}}} }
+	id := func(scheme, id string) []jute.ACL {
+		return []jute.ACL{{Perms: 31, ID: jute.ID{Scheme: scheme, ID: id}}}
+	}
 	for _, c := range []struct {
 		acl  []jute.ACL
 		want bool
@@ -20,17 +22,19 @@ func TestACLsThatAZnodeMayGet(t *testing.T) {
 		{id("ip", "1.2.3.4/33"), false}, {id("ip", "1.2.3.4/"), false}, {id("ip", "1.2.3"), false}, {id("ip", "1.2.3.256"), false},
 		{id("ip", "1.2.3.4/-1"), false}, {id("ip", ""), false}, {id("ip", "::1"), true}, {id("ip", "fd00::/8"), true}, {id("ip", "fd00::/129"), false},
 		{id("x509", "CN=a"), true}, {id("x509", "a"), false},
-		{id("sasl", "a"), false}, {id("super", ""), false}, {id("", ""), false}, {id("auth", ""), false},
+		{id("sasl", "a"), true}, {id("sasl", "a/b"), true}, {id("sasl", "a/b@C"), true}, {id("sasl", "a/b/c@D"), false}, {id("sasl", "a@b@c"), false}, {id("sasl", "a@b/c"), false}, {id("super", ""), false}, {id("", ""), false}, {id("auth", ""), false},
 		{append(id("digest", "a:b"), id("nope", "")...), false},
 	} {
-		d := newWorld(t, func(r *rules) { r.x509 = true }).d
+		d := newWorld(t, func(r *rules) { r.x509, r.sasl = true, true }).d
 		fixed, code := d.fixACL([]jute.ID{{Scheme: "ip", ID: "10.0.0.1"}, {Scheme: "super"}}, c.acl)
 		if (code == jute.OK) != c.want || code == jute.OK && !slices.Equal(fixed, c.acl) {
 			t.Errorf("%v: %v, %v", c.acl, fixed, code)
 		}
 	}
-	if _, code := newWorld(t, nil).d.fixACL(nil, id("x509", "CN=a")); code != jute.InvalidACL {
-		t.Errorf("x509 without TLS: %v", code)
+	for _, scheme := range []string{"x509", "sasl"} {
+		if _, code := newWorld(t, nil).d.fixACL(nil, id(scheme, "CN=a")); code != jute.InvalidACL {
+			t.Errorf("%s, which is not set up: %v", scheme, code)
+		}
 	}
 }
 
@@ -75,6 +79,9 @@ func TestWhoMayWhat(t *testing.T) {
 		{v6, acl(31, "ip", "fd00:0:0:1::/64"), 1, false},
 		{me, acl(31, "x509", "CN=amy"), 1, true},
 		{me, acl(31, "x509", "CN=bob"), 1, false},
+		{[]jute.ID{{Scheme: "sasl", ID: "amy"}}, acl(31, "sasl", "amy"), 1, true},
+		{[]jute.ID{{Scheme: "sasl", ID: "amy"}}, acl(31, "sasl", "bob"), 1, false},
+		{[]jute.ID{{Scheme: "sasl", ID: "amy"}}, acl(31, "digest", "amy"), 1, false},
 		{me, acl(31, "super", ""), 1, false},
 		{me, append(acl(2, "world", "anyone"), acl(1, "digest", "amy:hash")...), 1, true},
 	} {

@@ -70,7 +70,7 @@ func (d *database) authenticate(r *request) (ids []jute.ID, ok bool) {
 		known := slices.ContainsFunc(r.ids, func(id jute.ID) bool { return id.Scheme == "x509" })
 		return r.ids, known
 	case "digest":
-		if r.Data == nil || len(r.ids) >= maxIDs {
+		if r.Data == nil || len(r.ids) >= maxIDs || !knownDigest(d.rules.digestAlg) {
 			return r.ids, false
 		}
 		digest := digestOf(d.rules.digestAlg, string(r.Data))
@@ -105,7 +105,7 @@ func user(id jute.ID) string {
 	case "digest":
 		name, _, _ := strings.Cut(id.ID, ":")
 		return name
-	case "ip", "x509":
+	case "ip", "x509", "sasl":
 		return id.ID
 	}
 	return ""

@@ -19,6 +19,7 @@ type database struct {
 	tree     *tree.Tree
 	pending  *tree.Pending
 	timeouts map[int64]int32 // sessions, in milliseconds
+	draft    draft           // of the request that prepare looks at
 	closing  map[int64]int64 // sessions whose end is prepared, and its zxid: they may start nothing more
 }
 
@@ -33,11 +34,13 @@ type rules struct {
 	enforceQuota    bool // a hard limit refuses: enforceQuota
 	closeSessionTxn bool // the end of a session lists its ephemerals: closeSessionTxn.enabled
 	reconfig        bool // reconfigEnabled
+	maxEphemerals   int  // of one session, whose end is one transaction that names them all; 0: no limit
 
 	skipACL        bool     // skipACL
 	digestAlg      string   // DigestAuthenticationProvider.digestAlg: SHA1 if empty
 	superDigest    string   // DigestAuthenticationProvider.superDigest, user:hash
 	x509           bool     // clients may connect with TLS: the scheme x509 exists
+	sasl           bool     // clients may log in with sasl: the scheme exists
 	superX509      string   // X509AuthenticationProvider.superUser, an RFC 2253 name
 	enforceAuth    bool     // enforce.auth.enabled
 	enforceSchemes []string // enforce.auth.schemes

@@ -4,9 +4,10 @@ import (
 	"example.org/ha/consensus/jute"
 )
 
-// A draft is what the parts of one request share while they become a transaction.
+// A draft is a request while it becomes a transaction.
 type draft struct {
 	header jute.TxnHeader
+	txn    jute.Txn
 	ids    []jute.ID
 	alive  bool           // the session has neither ended nor begun to
 	over   *quotaExceeded // see proposal
@@ -18,73 +19,66 @@ type draft struct {
 //
 // Which of several faults is reported follows ZooKeeper's order of checks.
 func (d *database) prepare(b []byte, wall, zxid int64, r *request) ([]byte, proposal) {
-	w := draft{
+	w := &d.draft
+	*w = draft{
 		header: jute.TxnHeader{Session: r.session, Cxid: r.xid, Zxid: zxid, Time: wall, Type: r.Op},
 		ids:    r.ids,
 		alive:  d.alive(r.session),
 	}
-	p := proposal{header: w.header}
 	mark := d.pending.Mark()
-	code := d.propose(&w, r, &p)
-	if code != jute.OK {
-		return d.refuse(b, &p, code)
+	if code := d.propose(w, r); code != jute.OK {
+		w.refuse(code)
 	}
-	p.over = w.over
-	p.header.Type = p.txn.Type
 	start := len(b)
-	b = d.appendRecord(b, &p)
+	b = d.appendRecord(b, w)
 	if len(b)-start > d.rules.maxRecord {
 		d.pending.Rollback(mark)
-		if p.txn.Type != jute.OpCloseSession {
-			return d.refuse(b[:start], &p, jute.BadArguments)
+		if w.txn.Type == jute.OpCloseSession {
+			// The end of a session cannot be refused, and every member knows its ephemerals.
+			w.txn.Paths = nil
+			d.pending.Add(&w.header, &w.txn)
+		} else {
+			w.refuse(jute.BadArguments)
 		}
-		// The end of a session cannot be refused, and every member knows its ephemerals.
-		p.txn.Paths = nil
-		d.pending.Add(&w.header, &p.txn)
-		b = d.appendRecord(b[:start], &p)
+		b = d.appendRecord(b[:start], w)
 	}
-	if p.txn.Type == jute.OpCloseSession {
+	if w.txn.Type == jute.OpCloseSession {
 		d.closing[r.session] = zxid
 	}
-	p.record = b[start:len(b):len(b)]
-	return b, p
+	return b, proposal{header: w.header, txn: w.txn, record: b[start:len(b):len(b)], over: w.over}
 }
 
 // propose makes the transaction and what it changes pending, or changes nothing.
-func (d *database) propose(w *draft, r *request, p *proposal) jute.Code {
+func (d *database) propose(w *draft, r *request) jute.Code {
 	if r.err != nil {
 		return jute.MarshallingError
 	}
 	if r.Op == jute.OpMulti {
-		return d.prepareMulti(w, r.Ops, &p.txn)
+		return d.prepareMulti(w, r.Ops, &w.txn)
 	}
 	o := operationOf(r.Op)
 	if o.prepare == nil || r.Op == jute.OpCheck || r.Op == jute.OpDeleteContainer && r.session != 0 {
 		return jute.Unimplemented
 	}
-	if code := o.prepare(d, w, &r.Request, &p.txn); code != jute.OK {
+	if code := o.prepare(d, w, &r.Request, &w.txn); code != jute.OK {
 		return code
 	}
-	w.header.Type = p.txn.Type
-	d.pending.Add(&w.header, &p.txn)
+	w.header.Type = w.txn.Type
+	d.pending.Add(&w.header, &w.txn)
 	return jute.OK
 }
 
-// refuse makes p an error transaction.
-func (d *database) refuse(b []byte, p *proposal, code jute.Code) ([]byte, proposal) {
-	p.header.Type = jute.OpError
-	p.txn = jute.Txn{Type: jute.OpError, Err: code}
-	p.over = nil
-	start := len(b)
-	b = d.appendRecord(b, p)
-	p.record = b[start:len(b):len(b)]
-	return b, *p
+// refuse makes an error transaction of a draft.
+func (w *draft) refuse(code jute.Code) {
+	w.header.Type = jute.OpError
+	w.txn = jute.Txn{Type: jute.OpError, Err: code}
+	w.over = nil
 }
 
 // appendRecord appends a transaction as it is logged and sent to other members. An error has no digest.
-func (d *database) appendRecord(b []byte, p *proposal) []byte {
-	b = p.txn.AppendTo(p.header.AppendTo(b))
-	if d.rules.digest && p.txn.Type != jute.OpError {
+func (d *database) appendRecord(b []byte, w *draft) []byte {
+	b = w.txn.AppendTo(w.header.AppendTo(b))
+	if d.rules.digest && w.txn.Type != jute.OpError {
 		b = jute.TxnDigest{Version: jute.DigestVersion, Tree: d.pending.Digest()}.AppendTo(b)
 	}
 	return b

@@ -44,7 +44,8 @@ func (d *database) prepareCreate(w *draft, q *jute.Request, t *jute.Txn) jute.Co
 	if d.tree.Ownership(parent.Stat.EphemeralOwner) == tree.Ephemeral {
 		return jute.NoChildrenForEphemerals
 	}
-	if !d.withinQuota(w, path, 1, int64(len(q.Data))) {
+	most := d.rules.maxEphemerals
+	if !d.withinQuota(w, path, 1, int64(len(q.Data))) || ephemeral(q.Flags) && most > 0 && d.tree.Owned(w.header.Session) >= most {
 		return jute.QuotaExceeded
 	}
 	*t = jute.Txn{Type: typ, Path: path, Data: q.Data, ACL: acl, ParentCVersion: parent.Stat.Cversion + 1}

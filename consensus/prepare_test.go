@@ -223,7 +223,7 @@ func TestSequence(t *testing.T) {
 	w.zxid++
 	p := proposal{header: jute.TxnHeader{Zxid: w.zxid, Time: w.wall, Type: jute.OpCreate}, txn: last}
 	w.d.pending.Add(&p.header, &p.txn)
-	p.record = w.d.appendRecord(nil, &p)
+	p.record = w.d.appendRecord(nil, &draft{header: p.header, txn: p.txn})
 	w.commit(p)
 	if got := name("/p/c-"); got != "/p/c-2147483647" {
 		t.Errorf("the last that fits: %s", got)
@@ -370,6 +370,21 @@ func TestTransactionsThatOtherMembersCannotRead(t *testing.T) {
 	if w.last.txn.Paths != nil || w.d.tree.EphemeralCount() != 0 {
 		t.Errorf("the end of a session with many ephemerals: %d paths, %d left", len(w.last.txn.Paths), w.d.tree.EphemeralCount())
 	}
+}
+
+func TestEphemeralsOfOneSessionAreBounded(t *testing.T) {
+	w := newWorld(t, func(r *rules) { r.maxEphemerals = 2 })
+	w.must(createAt("/a", jute.FlagEphemeral))
+	w.must(createAt("/b", jute.FlagEphemeral))
+	if _, code := w.do(createAt("/c", jute.FlagEphemeralSequential)); code != jute.QuotaExceeded {
+		t.Errorf("one more: %v", code)
+	}
+	w.must(createAt("/c", 0))
+	if _, code := w.as(bob, createAt("/d", jute.FlagEphemeral)); code != jute.OK {
+		t.Errorf("another session's: %v", code)
+	}
+	w.must(deleteAt("/a", -1))
+	w.must(createAt("/e", jute.FlagEphemeral))
 }
 
 func TestUndecodableAndForbiddenRequests(t *testing.T) {

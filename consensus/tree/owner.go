@@ -89,6 +89,9 @@ func (t *Tree) Ephemerals(session int64) []string {
 	return paths
 }
 
+// Owned is the number of ephemerals of a session.
+func (t *Tree) Owned(session int64) int { return len(t.owners.sessions[session]) }
+
 // EphemeralCount is the number of ephemerals of all sessions.
 func (t *Tree) EphemeralCount() int { return t.owners.ephemerals }
 
