@@ -1,6 +1,8 @@
 package tree
 
 import (
+	"encoding/binary"
+	"os"
 	"slices"
 	"testing"
 
@@ -202,4 +204,61 @@ func TestACLListsAreShared(t *testing.T) {
 	if apply(tr, 99, jute.Txn{Type: jute.OpDelete, Path: Conf}); len(tr.acls.all) != 0 {
 		t.Errorf("%d lists that nobody has", len(tr.acls.all))
 	}
+}
+
+// FuzzApply applies any records, each after its length, with watches and a walk going on.
+func FuzzApply(f *testing.F) {
+	if log, err := os.ReadFile("testdata/apache.log"); err == nil {
+		var seed []byte
+		for log = log[16:]; len(log) > 0; {
+			n := binary.BigEndian.Uint32(log[8:])
+			seed = append(seed, log[8:12+n]...)
+			log = log[13+n:]
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tr := New(Config{ExtendedTypes: true})
+		pending := NewPending(tr)
+		tr.Watch("/", 1, Recursive)
+		tr.Watch("/a", 2, AnyKind)
+		var w *Walk
+		var out []byte
+		want := ""
+		for i := 0; len(b) >= 4; {
+			n := min(int(binary.BigEndian.Uint32(b)&0xffff), len(b)-4)
+			rec, err := jute.ParseLoggedTxn(b[4 : 4+n])
+			b = b[4+n:]
+			if err != nil {
+				continue
+			}
+			pending.Add(&rec.Header, &rec.Txn)
+			tr.Apply(&rec.Header, &rec.Txn)
+			pending.Applied(rec.Header.Zxid)
+			tr.Fired()
+			switch i++; i {
+			case 3:
+				w = tr.Snapshot(nil)
+				want, _ = view(tr)
+			case 4, 5, 6:
+				out, _ = w.Next(out, 2)
+			}
+		}
+		if _, err := view(tr); err != nil {
+			t.Fatal(err)
+		}
+		if w == nil {
+			return
+		}
+		if out, _ = w.Next(out, 1<<20); len(out) == 0 {
+			t.Fatal("nothing is written")
+		}
+		again, _, err := load(out, Config{ExtendedTypes: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := view(again); got != want && again.Node(System) != nil && len(again.quotas) == 0 {
+			t.Errorf("got\n%s, want\n%s", got, want)
+		}
+	})
 }

@@ -76,3 +76,18 @@ func (x *index) remove(n *Node) {
 	*b, n.chain = n.chain, nil
 	x.len--
 }
+
+// twice is a znode whose path another has too, nil if there is none. Insertion does not look: in a loop of
+// its own, over all buckets, looking costs a tenth.
+func (x *index) twice() *Node {
+	for i := range x.low + x.split {
+		for n := x.segments[i/segment][i%segment]; n != nil; n = n.chain {
+			for m := n.chain; m != nil; m = m.chain {
+				if m.hash == n.hash && m.path == n.path {
+					return n
+				}
+			}
+		}
+	}
+	return nil
+}

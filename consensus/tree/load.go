@@ -52,6 +52,9 @@ func Load(r *bufio.Reader, cfg Config) (*Tree, map[int64]int32, error) {
 	if l.t.root == nil {
 		return nil, nil, fmt.Errorf("tree: load snapshot: %w", errNoRoot)
 	}
+	if n := l.t.index.twice(); n != nil {
+		return nil, nil, fmt.Errorf("tree: load snapshot: znode %.200q: %w", n.path, errTwice)
+	}
 	for _, e := range slices.Clone(l.t.acls.all) {
 		if e.refs == 0 {
 			l.t.acls.forget(e)
@@ -273,9 +276,6 @@ func (l *loader) place(n *Node) error {
 		if l.parent = l.t.index.find(above); l.parent == nil {
 			return errOrphan
 		}
-	}
-	if l.t.index.find(n.path) != nil {
-		return errTwice
 	}
 	l.t.add(l.parent, n)
 	return nil

@@ -2,6 +2,9 @@ package tree
 
 import (
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -38,6 +41,17 @@ func (t *Tree) Quota(path string) (Quota, bool) {
 		return u.Quota, true
 	}
 	return Quota{}, false
+}
+
+// EachQuota gives all quotas, sorted by path.
+func (t *Tree) EachQuota() iter.Seq[Quota] {
+	return func(yield func(Quota) bool) {
+		for _, path := range slices.Sorted(maps.Keys(t.quotas)) {
+			if !yield(t.quotas[path].Quota) {
+				return
+			}
+		}
+	}
 }
 
 func (t *Tree) usageOf(path string) *usage {

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"slices"
 	"testing"
 
 	"example.org/ha/consensus/jute"
@@ -45,7 +46,7 @@ func FuzzParseLimits(f *testing.F) {
 
 func TestQuotaOfTheLongestPrefix(t *testing.T) {
 	tr := New(Config{})
-	steps(t, tr, "create /a", "create /a/b", "create /a/b/c", "create /ab", "create /zookeeper/quota/a", "create /zookeeper/quota/a/b")
+	steps(t, tr, "create /a", "create /a/b", "create /a/b/c", "create /ab", "create /zookeeper/quota/a", "create /zookeeper/quota/a/b", "create /zookeeper/quota/ab")
 	if _, ok := tr.Quota("/a/b"); ok {
 		t.Error("a quota without limits")
 	}
@@ -72,6 +73,14 @@ func TestQuotaOfTheLongestPrefix(t *testing.T) {
 	apply(tr, 51, jute.Txn{Type: jute.OpDelete, Path: Quotas + "/a/b/" + LimitsName})
 	if q, _ := tr.Quota("/a/b/c"); q.Path != "/a" {
 		t.Errorf("after the inner limits went: %q", q.Path)
+	}
+	limits("/ab", "")
+	var all []string
+	for q := range tr.EachQuota() {
+		all = append(all, q.Path)
+	}
+	if !slices.Equal(all, []string{"/a", "/ab"}) {
+		t.Errorf("all quotas: %v", all)
 	}
 	again, _, err := load(saved(tr), Config{})
 	if err != nil {
