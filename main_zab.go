@@ -15,7 +15,10 @@ import (
 
 // zabCmd is the member alone, and what is done to its files.
 type zabCmd struct {
-	Run zabRunCmd `cmd:"" default:"withargs" help:"Run a member from a ZooKeeper configuration."`
+	Run     zabRunCmd     `cmd:"" default:"withargs" help:"Run a member from a ZooKeeper configuration."`
+	Inspect zabInspectCmd `cmd:"" help:"Print logs and snapshots as text, and verify them."`
+	Backup  zabBackupCmd  `cmd:"" help:"Save what a running member holds into a file."`
+	Restore zabRestoreCmd `cmd:"" help:"Make a saved file the history of a member that does not run."`
 }
 
 type zabRunCmd struct {

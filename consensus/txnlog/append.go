@@ -90,7 +90,7 @@ func (s *Store) write(g *Group) Written {
 	case len(g.Ends) == 0:
 	case !s.hasSnapshot:
 		w.Err = s.fatal("append to", s.logs.path, ErrNoSnapshot)
-	case !follows(s.last, g.First):
+	case !Follows(s.last, g.First):
 		gap := fmt.Errorf("zxid 0x%x does not continue 0x%x", g.First, s.last)
 		if s.refusing { // it was on its way when the one before it found no room
 			w.Err = fmt.Errorf("txnlog: %w: %w", gap, ErrFull)

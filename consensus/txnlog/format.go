@@ -78,9 +78,9 @@ func counterOf(zxid int64) int64 { return zxid & 0xffffffff }
 
 func compareZxid(a, b int64) int { return cmp.Compare(a, b) }
 
-// follows says whether nothing can stand between two transactions: counters run without gaps, because
+// Follows says whether nothing can stand between two transactions: counters run without gaps, because
 // failed requests take a zxid and are logged too, and begin at 1 in each epoch.
-func follows(prev, next int64) bool {
+func Follows(prev, next int64) bool {
 	return next == prev+1 && epochOf(next) == epochOf(prev) || epochOf(next) > epochOf(prev) && counterOf(next) == 1
 }
 

@@ -82,7 +82,7 @@ func (info *LogInfo) record(name string, off, zxid int64) error {
 		info.First = zxid
 	case zxid <= info.Last:
 		return &DamageError{name, off, fmt.Sprintf("zxid 0x%x after 0x%x: out of order", zxid, info.Last)}
-	case !follows(info.Last, zxid):
+	case !Follows(info.Last, zxid):
 		info.Gaps = append(info.Gaps, Gap{off, info.Last, zxid})
 	}
 	info.Records++

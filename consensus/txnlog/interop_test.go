@@ -184,7 +184,8 @@ func read(t *testing.T, dir string) (snapshot int64, znodes []string, records []
 				znodes = append(znodes, string(z.Path))
 				return nil
 			})
-			if err != nil || info.DigestZxid != snapshot || info.Digest.Tree != info.Computed {
+			unset := snapshot == 0 && info.Digest.Tree == 0 // Apache has none yet
+			if err != nil || info.DigestZxid != snapshot || info.Digest.Tree != info.Computed && !unset {
 				t.Errorf("%s: %+v, %v", st.name, info, err)
 			}
 		}

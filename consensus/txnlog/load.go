@@ -12,8 +12,8 @@ import (
 // Load hands the newest valid snapshot to load (r ends behind the terminator "/" of the body), then every
 // record after it to apply, in order; a record is reused by the next. It returns the last zxid.
 //
-// If load was not called there is no snapshot: the history is empty (or logs alone are trusted,
-// Config.TrustEmpty), and a snapshot of the state after last must be committed before the first group.
+// If load was not called there is no snapshot: logs alone are trusted (Config.TrustEmpty), or, if last is
+// 0, the history is empty, and a snapshot of zxid 0 must be committed before the first group.
 //
 // Only after everything was found in order the directory is put in order: a torn tail is cut, what was
 // read is synced, epochs are compared and written if they are missing.
@@ -37,7 +37,7 @@ func (s *Store) Load(load func(zxid int64, r io.Reader) error, apply func(record
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last, s.hasSnapshot = r.last, r.hasSnapshot
+	s.last, s.hasSnapshot = r.last, r.hasSnapshot || r.last > 0
 	return r.last, nil
 }
 
@@ -122,7 +122,7 @@ func (r *replay) file(st stamped, next *stamped) error {
 	}
 	reason := r.tail.reason
 	if next != nil {
-		if here >= 0 && next.zxid == here+1 && follows(here, next.zxid) {
+		if here >= 0 && next.zxid == here+1 && Follows(here, next.zxid) {
 			r.store.log.Warn("torn tail was written anew in the next log", slog.String("file", name), slog.Int64("offset", seg.off))
 			return nil
 		}
@@ -161,7 +161,7 @@ func (r *replay) record(record []byte, zxid, here int64, st stamped) error {
 		return fmt.Errorf("%w: there are logs, but their start is missing (snapshot.trust.empty=true would take them for all)", ErrNoSnapshot)
 	case zxid <= r.last:
 		return refusal(fmt.Sprintf("zxid 0x%x after 0x%x: in two log files", zxid, r.last))
-	case !follows(r.last, zxid):
+	case !Follows(r.last, zxid):
 		return refusal(fmt.Sprintf("zxid 0x%x after 0x%x: what was between is missing; is a log file gone?", zxid, r.last))
 	}
 	if err := r.apply(record); err != nil {

@@ -99,8 +99,16 @@ func (n *Snapshot) Commit(digest uint64) error {
 		n.Abort()
 		return n.failed("commit", err)
 	}
+	return n.publish()
+}
+
+// publish gives what is synced its own name.
+func (n *Snapshot) publish() error {
 	s := n.store
 	n.done = true
+	if err := n.f.Close(); err != nil {
+		return n.failed("close", err)
+	}
 	final := s.snaps.join(n.name)
 	if err := s.cfg.FS.Rename(s.snaps.join(unfinished+n.name), final); err != nil {
 		return n.failed("rename", err)
@@ -127,10 +135,7 @@ func (n *Snapshot) finish(digest uint64) error {
 	if err := n.buffer.Flush(); err != nil {
 		return err
 	}
-	if err := n.f.Sync(); err != nil {
-		return err
-	}
-	return n.f.Close()
+	return n.f.Sync()
 }
 
 // Abort removes what was written. After Commit it does nothing.
