@@ -81,13 +81,14 @@ type asked struct {
 	client *client // nil: the member asks itself
 	at     time.Time
 	turn   turn
+	code   jute.Code // why it is refused
 }
 
 type turn uint8
 
 const (
 	atOnce    turn = iota // once nothing of the session is before it
-	refused               // as atOnce, with a system error: the log has no room
+	refused               // as atOnce, with an error
 	delivered             // a write: once it is applied
 	behind                // a sync: once everything proposed before it is applied
 )
@@ -203,6 +204,10 @@ func (l *loop) frame(c *client, frame []byte) {
 	case !l.db.admitted(c.ids):
 		l.answer(a, 0, jute.SessionClosedRequireSASL)
 		l.hangUp(c, closedAuth, fmt.Errorf("consensus: %v without having authenticated", op))
+	case op == jute.OpReconfig && a.err != nil:
+		a.turn = refused // of all writes this one takes no zxid when it cannot be read
+		a.code = jute.MarshallingError
+		l.inTurn(a)
 	case isWrite(op) && forClients(op):
 		l.ask(a)
 	case op == jute.OpSync && l.inflight.len() > 0:
@@ -303,7 +308,7 @@ func (l *loop) read(a *asked) {
 	}
 	zxid := l.db.tree.LastZxid()
 	if a.turn == refused {
-		l.answer(a, zxid, jute.SystemError)
+		l.answer(a, zxid, a.code)
 		return
 	}
 	if l.late(a) {
@@ -328,6 +333,9 @@ func (l *loop) read(a *asked) {
 		zxid = 0
 	}
 	l.endReply(c, start, jute.ReplyHeader{Xid: a.xid, Zxid: zxid, Err: code})
+	if a.Op == jute.OpMultiRead && code != jute.OK {
+		c.out = jute.EndFrame(jute.MultiEnd.AppendTo(c.out), start) // as Apache's server has it
+	}
 	l.done(a)
 }
 

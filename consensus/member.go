@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"example.org/ha/consensus/adminport"
 	"example.org/ha/consensus/clientport"
 	"example.org/ha/consensus/fourletter"
 	"example.org/ha/consensus/txnlog"
@@ -22,6 +23,7 @@ type Member struct {
 	port    *clientport.Server
 	control chan control
 	ended   chan struct{}     // closed when Run has returned
+	admin   *adminport.Server // nil: none
 	users   map[string]string // of SASL
 	store   atomic.Pointer[txnlog.Store]
 }
@@ -47,7 +49,30 @@ func New(cfg Config, log *slog.Logger) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Member{cfg: cfg, log: log, users: users, port: port, control: make(chan control), ended: make(chan struct{})}, nil
+	m := &Member{cfg: cfg, log: log, users: users, port: port, control: make(chan control), ended: make(chan struct{})}
+	if cfg.Admin.IsValid() || cfg.Metrics.IsValid() {
+		m.admin = adminport.New(adminport.Config{
+			Listen: cfg.Admin, Metrics: cfg.Metrics, Path: cfg.AdminPath, Idle: cfg.AdminIdle,
+		}, m, log)
+	}
+	return m, nil
+}
+
+// AdminAddr is where the commands of AdminServer are served, MetricsAddr where metrics alone are; the
+// zero value if nowhere.
+func (m *Member) AdminAddr() netip.AddrPort {
+	if m.admin == nil {
+		return netip.AddrPort{}
+	}
+	return m.admin.Addr()
+}
+
+// MetricsAddr is described at AdminAddr.
+func (m *Member) MetricsAddr() netip.AddrPort {
+	if m.admin == nil {
+		return netip.AddrPort{}
+	}
+	return m.admin.MetricsAddr()
 }
 
 func portConfig(cfg *Config) clientport.Config {
@@ -142,6 +167,9 @@ func (m *Member) serve(ctx context.Context, ready func(), store *txnlog.Store, l
 	}
 	part("write the log", stopLog, store.Run)
 	part("serve clients", ctx, m.port.Run)
+	if m.admin != nil {
+		part("serve the admin port", ctx, m.admin.Run)
+	}
 	parts.Go(func() { keepStore(ctx, store, &m.cfg, m.log, jobs, results) })
 	m.log.Info("serving", "on", m.port.Addrs(), "zxid", hexadecimal(l.db.tree.LastZxid()))
 	ready()

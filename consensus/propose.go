@@ -15,7 +15,7 @@ func (l *loop) ask(a *asked) {
 	c := a.client
 	if l.full.refuses(l.now) {
 		if c != nil {
-			a.turn = refused
+			a.turn, a.code = refused, jute.SystemError
 			l.inTurn(a)
 		}
 		return

@@ -22,7 +22,7 @@ type copying struct {
 	spent  chan []byte   // buffers for the loop to fill
 	gone   chan struct{} // closed when nobody takes chunks any more
 
-	err    error         // set before chunks is closed early
+	err error // set before chunks is closed early
 
 	// the loop's own
 	walk   *tree.Walk

@@ -23,7 +23,7 @@ type stats struct {
 	snapshotsFailed, slowSyncs                                   int64
 	slices                                                       figure // milliseconds that a slice of a snapshot held the loop
 
-	digests   []fourletter.Digest // the last ones, oldest first
+	digests []fourletter.Digest // the last ones, oldest first
 
 	traceMask int64 // of the words gtmk and stmk: there is nothing that it traces
 	meters    fourletter.Meters
