@@ -23,6 +23,7 @@ import (
 	"example.org/ha/appliance/beat"
 	"example.org/ha/appliance/demo"
 	"example.org/ha/appliance/logline"
+	"example.org/ha/consensus/zk"
 )
 
 // version is set by the linker.
@@ -59,6 +60,7 @@ type grammar struct {
 	Status  statusCmd  `cmd:"" help:"Show what this host and its cluster are doing."`
 	VIP     vipCmd     `cmd:"" name:"vip" help:"Virtual addresses: list them, hand one over."`
 	Zab     zabCmd     `cmd:"" name:"zab" help:"A ZooKeeper server: run one, look into its files, save and restore them."`
+	ZK      zkCmd      `cmd:"" name:"zk" help:"A ZooKeeper client: one command, or a shell."`
 	Server  serverCmd  `cmd:"" help:"Real servers: take one out of new connections, put it back."`
 	Keygen  keygenCmd  `cmd:"" help:"Make a cluster key, or add one to change keys without a gap."`
 	Dev     devCmd     `cmd:"" help:"Demonstration on loopback: two hosts, one address, three web servers; no root."`
@@ -148,7 +150,7 @@ func explain(err error, stderr io.Writer) int {
 		return exitUsage
 	}
 	switch {
-	case errors.Is(err, admin.ErrUnreachable):
+	case errors.Is(err, admin.ErrUnreachable), errors.Is(err, zk.ErrUnreachable):
 		return exitUnreachable
 	case errors.Is(err, errDegraded):
 		return exitDegraded

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -115,7 +116,7 @@ func withPort(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), DefaultPort
-		if strings.Count(host, ":") == 1 {
+		if _, bad := netip.ParseAddr(host); bad != nil && strings.Contains(host, ":") {
 			return "", fmt.Errorf("%q: %w", s, err)
 		}
 	}

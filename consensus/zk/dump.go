@@ -315,7 +315,7 @@ func (x *restore) settle(ctx context.Context, p *restoring, behind bool) (retry 
 		x.done.Kept++
 		return false, nil
 	case x.cfg.Existing == Refuse:
-		return false, fmt.Errorf("%s: %w", p.path, jute.NodeExists)
+		return false, err
 	case x.cfg.DryRun:
 		x.done.Overwritten++
 		return false, nil

@@ -118,7 +118,7 @@ func TestDumpAndRestore(t *testing.T) {
 		}
 
 		got, err = restore(RestoreConfig{}, dump.String())
-		wantError(t, err, jute.NodeExists, "line 1: /t: ")
+		wantError(t, err, jute.NodeExists, "line 1: zk: create /t: node exists")
 		if got.Lines != 0 {
 			t.Errorf("%+v", got)
 		}
