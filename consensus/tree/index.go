@@ -1,6 +1,9 @@
 package tree
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"math/bits"
+)
 
 // An index finds a znode by its path: a hash table with chains through the znodes themselves. It grows a
 // bucket at a time (linear hashing), so that no insertion waits while a million znodes move.
@@ -41,10 +44,28 @@ func (x *index) find(path string) *Node {
 
 func (x *index) insert(n *Node) {
 	n.hash = uint32(maphash.String(x.seed, n.path))
+	x.put(n)
+}
+
+// put inserts a znode that has its hash.
+func (x *index) put(n *Node) {
 	b := x.bucket(n.hash)
 	n.chain, *b = *b, n
 	if x.len++; x.len > int(x.low+x.split) {
 		x.grow()
+	}
+}
+
+// reserve makes an empty index as large as n znodes need.
+func (x *index) reserve(n int) {
+	if x.len > 0 || n <= segment {
+		return
+	}
+	x.low = 1 << (bits.Len(uint(n)) - 1)
+	x.split = uint32(n) - x.low
+	x.segments = make([][]*Node, (n+segment-1)/segment)
+	for i := range x.segments {
+		x.segments[i] = make([]*Node, segment)
 	}
 }
 

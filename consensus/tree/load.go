@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"slices"
 
@@ -52,6 +53,7 @@ func Load(r *bufio.Reader, cfg Config) (*Tree, map[int64]int32, error) {
 	if l.t.root == nil {
 		return nil, nil, fmt.Errorf("tree: load snapshot: %w", errNoRoot)
 	}
+	l.gather()
 	if n := l.t.index.twice(); n != nil {
 		return nil, nil, fmt.Errorf("tree: load snapshot: znode %.200q: %w", n.path, errTwice)
 	}
@@ -69,7 +71,8 @@ type loader struct {
 	r      *bufio.Reader
 	t      *Tree
 	acls   map[int64]*acl
-	parent *Node // of the last znode: likely of the next as well
+	last   *Node
+	loose  []*Node // not in the index yet
 	offset int64
 	buf    []byte
 }
@@ -265,18 +268,40 @@ func (l *loader) place(n *Node) error {
 		if l.t.root != nil {
 			return errTwice
 		}
-		l.t.add(nil, n)
+		l.settle(nil, n)
 		return nil
 	}
 	above, _, ok := parentPath(n.path)
 	if !ok {
 		return errOrphan
 	}
-	if l.parent == nil || l.parent.path != above {
-		if l.parent = l.t.index.find(above); l.parent == nil {
+	parent := l.last // of a stream in preorder, it or something above it is the parent
+	for parent != nil && parent.path != above {
+		parent = parent.parent
+	}
+	if parent == nil {
+		l.gather()
+		if parent = l.t.index.find(above); parent == nil {
 			return errOrphan
 		}
 	}
-	l.t.add(l.parent, n)
+	l.settle(parent, n)
 	return nil
+}
+
+func (l *loader) settle(parent, n *Node) {
+	l.t.settle(parent, n)
+	n.hash = uint32(maphash.String(l.t.index.seed, n.path))
+	l.last, l.loose = n, append(l.loose, n)
+}
+
+// gather puts the loose znodes into the index: in a loop of its own, since there the processor waits for the
+// memory of many at a time.
+func (l *loader) gather() {
+	l.t.index.reserve(len(l.loose))
+	for _, n := range l.loose {
+		l.t.index.put(n)
+	}
+	clear(l.loose)
+	l.loose = l.loose[:0]
 }

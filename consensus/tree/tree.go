@@ -118,15 +118,20 @@ func (t *Tree) parentOf(path string) *Node {
 	return nil
 }
 
-// add puts a new znode into the tree, the index and the sets; its acl is counted already.
+// add puts a new znode into the tree, the sets and the index; its acl is counted already.
 func (t *Tree) add(parent, n *Node) {
+	t.settle(parent, n)
+	t.index.insert(n)
+}
+
+// settle is add without the index.
+func (t *Tree) settle(parent, n *Node) {
 	n.marks = t.walks.gens
 	if parent == nil {
 		t.root = n
 	} else {
 		parent.link(n)
 	}
-	t.index.insert(n)
 	t.owners.add(n, t.Ownership(n.owner))
 	t.size += n.size()
 	n.sum(t)
