@@ -126,6 +126,14 @@ var system = map[string]setter{
 	"ssl.hostnameVerification":       yesTo(func(r *reader) *bool { return &r.verifyHost }),
 	"ssl.clientHostnameVerification": yesTo(func(r *reader) *bool { return &r.cfg.TLS.VerifyHost }),
 	"ssl.authProvider":               sslAuthProvider,
+	"sasl.serverconfig":              textTo(func(r *reader) *string { return &r.cfg.JAASSection }),
+	"superUser":                      textTo(func(r *reader) *string { return &r.cfg.SuperSASL }),
+	"sessionRequireClientSASLAuth":   yesTo(func(r *reader) *bool { return &r.cfg.RequireSASL }),
+	"allowSaslFailedClients":         yesTo(func(r *reader) *bool { return &r.cfg.AllowFailedSASL }),
+	loginConfig:                      textTo(func(r *reader) *string { return &r.cfg.JAAS }),
+	"SASLAuthenticationProvider.superPassword": func(r *reader, e entry) {
+		r.cfg.SASLUsers = map[string]string{"super": e.value}
+	},
 }
 
 // directoryTo takes a directory; a relative one counts from where the process was started.
@@ -375,7 +383,7 @@ func (r *reader) provider(e entry) {
 	case ours && (class == "X509AuthenticationProvider" || class == "DigestAuthenticationProvider" || class == "IPAuthenticationProvider"):
 		r.harmless(e, "the schemes world, auth, digest, ip and x509 are always there")
 	case ours && class == "SASLAuthenticationProvider":
-		r.warn(e, "has no effect here: scheme sasl is not served")
+		r.sasl = true
 	default:
 		r.warn(e, "names a class that is not here: its scheme is refused")
 	}

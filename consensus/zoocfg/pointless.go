@@ -8,7 +8,7 @@ const (
 	whyThreads  = "there are no threads and buffers of this kind to tune"
 	whyGroup    = "whatever waits for the log is written and synced together, without delay"
 	whyNoCache  = "answers are made from the tree, without a cache"
-	whySASL     = "scheme sasl is not served"
+	whySASL     = "of SASL only DIGEST-MD5 is spoken, not Kerberos"
 	whyJMX      = "there is no JMX"
 	whySample   = "requests are counted per namespace, without samples"
 	whyKeep     = "TCP keep-alive is always on"
@@ -49,16 +49,15 @@ var pointless = map[string]string{
 	"server.realm": whyClient, "kinit": whyClient, "configuration": "it names this file", "version": "it belongs into the file with the servers",
 	"enableEagerACLCheck": "ACLs are checked once, where the transaction is made", "log.": whyLog, "root.logger": whyLog,
 	"console.threshold": whyLog, "tracelog.": whyLog,
-	"ensembleAuthName": "the scheme ensemble is not served", "superUser": whySASL,
+	"ensembleAuthName":     "the scheme ensemble is not served",
 	"connection_throttle_": "connections are throttled alike, without weights and chance: tokens, fill_time and fill_count count",
 }
 
 var missing = map[string]string{
 	"request_throttle_max_requests": "globalOutstandingLimit and the limits of each connection bound the requests",
 	"audit.":                        "there is no audit log",
-	"sasl.":                         whySASL, "SASLAuthenticationProvider.": whySASL, "allowSaslFailedClients": whySASL,
-	"sessionRequireClientSASLAuth": "scheme sasl is not served; see enforce.auth.enabled", "requireKerberosConfig": whySASL,
-	"kerberos.": whySASL, "security.auth_to_local": whySASL, "letAnySaslUserDoX": whySASL,
+	"requireKerberosConfig":         whySASL,
+	"kerberos.":                     whySASL, "security.auth_to_local": whySASL, "letAnySaslUserDoX": whySASL,
 	"ssl.crl": "revocation of certificates is not checked", "ssl.ocsp": "revocation of certificates is not checked",
 	"ssl.context.supplier.class":  "it names a Java class",
 	"admin.snapshot.intervalInMS": "one snapshot at a time is streamed", "admin.needClientAuth": "clients of the admin port show no certificate",

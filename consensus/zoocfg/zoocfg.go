@@ -56,6 +56,7 @@ type reader struct {
 	quorumTLS              consensus.TLS
 	verifyHost             bool // ssl.hostnameVerification
 	digestDisabled         bool
+	sasl                   bool // authProvider names SASL's
 	servers                map[int64]*consensus.Server
 	weights                map[int64]int64
 }
@@ -130,7 +131,7 @@ func (r *reader) property(e entry) {
 		r.warn(e, "is a key of the configuration file, not a system property")
 		return
 	}
-	if !prefixed && javasOwn(name) {
+	if !prefixed && name != loginConfig && javasOwn(name) {
 		r.harmless(e, "is the Java machine's")
 		return
 	}
@@ -236,6 +237,7 @@ func (r *reader) finish() {
 	}
 	r.listen()
 	r.tls()
+	r.jaas()
 	if r.admin && r.adminPort != 0 {
 		c.Admin = r.address("admin.serverAddress", r.adminAddr, r.adminPort)
 	} else {
