@@ -38,7 +38,8 @@ func (l *loop) newSession(c *client) {
 		return
 	}
 	c.stage, c.sid = deciding, l.newSessionID()
-	a := l.newAsked(c, 0, jute.OpCreateSession, jute.AppendInt(nil, int32(c.timeout/time.Millisecond)))
+	a := l.newAsked(c, 0, jute.OpCreateSession, nil) // no client's request, so no body of one
+	a.Request.Mode = int32(c.timeout / time.Millisecond)
 	l.ask(a)
 }
 
