@@ -147,7 +147,7 @@ func TestUnreadStopsReading(t *testing.T) {
 		send(t, other, frame("hello"))
 		want(t, other, answer)
 	}
-	if n := m.server.Traffic(); n.Unread < 1<<20 || n.Unread > 1<<20+10*int64(len(answer)) {
+	if n := m.server.Traffic(); n.Unread < 1<<20 || n.Unread > 1<<20+20*int64(len(answer)) {
 		t.Errorf("%d bytes unread", n.Unread)
 	}
 	for range in / len(request) {

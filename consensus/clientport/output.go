@@ -85,10 +85,6 @@ func (c *Conn) publish() (drain bool, credit, large int) {
 	if c.gone {
 		return false, 0, 0
 	}
-	if credit > 0 {
-		c.outstanding.Add(-int64(credit))
-		large = c.answer(credit)
-	}
 	c.sent.Add(int64(writes))
 	if len(c.out) > 0 {
 		if len(c.pending) == 0 {
@@ -97,6 +93,10 @@ func (c *Conn) publish() (drain bool, credit, large int) {
 			c.pending, c.out = append(c.pending, c.out...), c.out[:0]
 		}
 		c.recount()
+	}
+	if credit > 0 { // after the answers are counted: the reader must see one or the other
+		c.outstanding.Add(-int64(credit))
+		large = c.answer(credit)
 	}
 	if c.ask != nil {
 		if c.end == nil {

@@ -164,7 +164,8 @@ func TestTLSClientAuthentication(t *testing.T) {
 			client := tls.Client(nc, c.client)
 			_, err := client.Write(frame("hello"))
 			if !c.served {
-				wantEnd(t, client)
+				wantEnd(t, client) // an alert
+				wantEnd(t, nc)
 				nc.Close()
 				reasons, log := m.stopped()
 				if reasons[TLSHandshake] != 1 || !strings.Contains(log, string(TLSHandshake)) {
