@@ -137,6 +137,31 @@ func BenchmarkStorm(b *testing.B) {
 	}
 }
 
+// BenchmarkWatches is a watch more and one less, among a million of a thousand watchers, and their memory.
+func BenchmarkWatches(b *testing.B) {
+	before := heap()
+	t := New(Config{})
+	paths := make([]string, 10_000)
+	for i := range paths {
+		paths[i] = child(i)
+	}
+	for w := range 1000 {
+		for i := range 1000 {
+			t.Watch(paths[(w*10+i)%len(paths)], Watcher(w), Data)
+		}
+	}
+	held := heap() - before
+	defer cpu(b)()
+	for i := 0; b.Loop(); i++ {
+		p, w := paths[i*7919%len(paths)], Watcher(i%1000)
+		if t.Watching(p, w, Data) == 0 {
+			t.Watch(p, w, Child)
+			t.Unwatch(p, w, Child)
+		}
+	}
+	b.ReportMetric(float64(held)/1e6, "B/watch")
+}
+
 // BenchmarkMillion is a member with a million znodes: its memory, a snapshot and a start.
 func BenchmarkMillion(b *testing.B) {
 	const n = 1_000_000
