@@ -34,7 +34,7 @@ var kinds = map[string]func(cfg string) []string{
 			"-cp", "/usr/share/java/zookeeper.jar", "org.apache.zookeeper.server.quorum.QuorumPeerMain", cfg}
 	},
 	"ha": func(cfg string) []string {
-		return []string{builtBinary(), "zab", "--zoo-cfg", cfg, "-DextendedTypesEnabled=true", "-DDigestAuthenticationProvider.superDigest=" + DigestID("super", "secret").ID}
+		return []string{builtBinary(), "zab", "--zoo-cfg", cfg, "-Dzookeeper.extendedTypesEnabled=true", "-Dzookeeper.DigestAuthenticationProvider.superDigest=" + DigestID("super", "secret").ID}
 	},
 }
 
