@@ -44,8 +44,7 @@ func (d *database) prepareCreate(w *draft, q *jute.Request, t *jute.Txn) jute.Co
 	if d.tree.Ownership(parent.Stat.EphemeralOwner) == tree.Ephemeral {
 		return jute.NoChildrenForEphemerals
 	}
-	most := d.rules.maxEphemerals
-	if !d.withinQuota(w, path, 1, int64(len(q.Data))) || ephemeral(q.Flags) && most > 0 && d.tree.Owned(w.header.Session) >= most {
+	if !d.withinQuota(w, path, 1, int64(len(q.Data))) || ephemeral(q.Flags) && !d.mayOwn(w.header.Session) {
 		return jute.QuotaExceeded
 	}
 	*t = jute.Txn{Type: typ, Path: path, Data: q.Data, ACL: acl, ParentCVersion: parent.Stat.Cversion + 1}
@@ -56,6 +55,12 @@ func (d *database) prepareCreate(w *draft, q *jute.Request, t *jute.Txn) jute.Co
 		t.Ephemeral = ephemeral(q.Flags)
 	}
 	return jute.OK
+}
+
+// mayOwn reports whether a session may have one more ephemeral. Those on their way do not count yet.
+func (d *database) mayOwn(session int64) bool {
+	most := d.rules.maxEphemerals
+	return most == 0 || d.tree.Owned(session) < most
 }
 
 // sequenced appends the number of a sequential znode: the parent's count of creations, which all names

@@ -7,19 +7,13 @@ import (
 	"example.org/ha/consensus/jute"
 )
 
+// limit gives a path of one component a quota, as ZooKeeper's shell does.
 func (w *world) limit(path, text string) {
 	w.Helper()
-	at := "/zookeeper/quota"
-	for name := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
-		if at += "/" + name; w.d.tree.Node(at) == nil {
-			w.must(createAt(at, 0))
-		}
-	}
-	for _, leaf := range []string{"/zookeeper_limits", "/zookeeper_stats"} {
-		q := createAt(at+leaf, 0)
-		if q.Data = []byte(text); leaf == "/zookeeper_stats" {
-			q.Data = []byte("count=0,bytes=0")
-		}
+	at := "/zookeeper/quota" + path
+	limits, stats := createAt(at+"/zookeeper_limits", 0), createAt(at+"/zookeeper_stats", 0)
+	limits.Data, stats.Data = []byte(text), []byte("count=0,bytes=0")
+	for _, q := range []jute.Request{createAt(at, 0), limits, stats} {
 		w.must(q)
 	}
 }
