@@ -373,6 +373,9 @@ func (c Config) Check() error {
 	if n := c.Ensemble.Voters(); n > 1 {
 		bad("servers: the configuration names %d voting members: only a member alone can be run", n)
 	}
+	if !knownDigest(d.DigestAlgorithm) {
+		bad("digest_algorithm %q: want SHA1, SHA-256, SHA-512 or SHA3-256", d.DigestAlgorithm)
+	}
 	if c.SuperDigest != "" && !strings.Contains(c.SuperDigest, ":") {
 		bad("super_digest: want super:digest")
 	}

@@ -30,7 +30,6 @@ type rules struct {
 
 	digest          bool // transactions carry the digest of the tree
 	extendedTypes   bool // znodes with a time to live: extendedTypesEnabled
-	emulate353TTL   bool // times to live as ZooKeeper 3.5.3 stored them: emulate353TTLNodes
 	enforceQuota    bool // a hard limit refuses: enforceQuota
 	closeSessionTxn bool // the end of a session lists its ephemerals: closeSessionTxn.enabled
 	reconfig        bool // reconfigEnabled

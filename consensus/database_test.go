@@ -26,7 +26,7 @@ func newWorld(t testing.TB, edit func(*rules)) *world {
 	if edit != nil {
 		edit(&r)
 	}
-	d := newDatabase(tree.New(tree.Config{ExtendedTypes: r.extendedTypes, EmulateTTL353: r.emulate353TTL}), map[int64]int32{}, r)
+	d := newDatabase(tree.New(tree.Config{ExtendedTypes: r.extendedTypes}), map[int64]int32{}, r)
 	w := &world{TB: t, d: d, wall: 1_700_000_000_000}
 	for _, session := range []int64{alice, bob} {
 		w.as(session, jute.Request{Op: jute.OpCreateSession, Mode: 4000})

@@ -37,10 +37,11 @@ func memberID(dataDir string) (int, error) {
 // rulesOf is what the configuration says of requests.
 func rulesOf(cfg *Config) rules {
 	r := rules{
-		maxBuffer: cfg.MaxRequest, digest: !cfg.NoDigest, extendedTypes: cfg.TTLNodes, emulate353TTL: cfg.TTL353,
+		maxBuffer: cfg.MaxRequest, digest: !cfg.NoDigest, extendedTypes: cfg.TTLNodes,
 		enforceQuota: cfg.EnforceQuota, closeSessionTxn: !cfg.NoCloseSessionPaths, reconfig: cfg.Reconfig,
 		skipACL: cfg.SkipACL, digestAlg: cfg.DigestAlgorithm, superDigest: cfg.SuperDigest,
 		x509: len(cfg.TLSListen) > 0 || cfg.TLSOptional, superX509: cfg.SuperX509,
+		sasl: len(cfg.SASLUsers) > 0 || cfg.JAAS != "", maxEphemerals: cfg.MaxEphemerals,
 		enforceAuth: cfg.EnforceAuth, enforceSchemes: cfg.EnforceAuthSchemes,
 	}
 	if cfg.RequireSASL {
