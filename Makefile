@@ -5,7 +5,8 @@ VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  = -s -w -X main.version=$(VERSION)
 UNITS    = $$($(GO) list ./... | grep -v /appliance/e2e)
 # What has goroutines of its own; the pure packages have none to race.
-RACY     = ./net/heartbeat ./net/vip ./lb ./lb/probe ./lb/proxy ./appliance ./appliance/admin ./appliance/demo ./appliance/beat ./appliance/notify
+RACY     = ./net/heartbeat ./net/vip ./lb ./lb/probe ./lb/proxy ./appliance ./appliance/admin ./appliance/demo ./appliance/beat ./appliance/notify \
+	./consensus ./consensus/clientport ./consensus/txnlog ./consensus/zk ./consensus/adminport
 FUZZTIME ?= 10m
 
 .PHONY: build demo check lint test packages race fuzz bench cross clean
