@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -148,4 +149,35 @@ func FuzzLoad(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestLoadDropsUnusedACL(t *testing.T) {
+	tr, _, err := load(stream([]int64{7, 3, 9}, "", "/a", "/"), Config{})
+	if err != nil || len(tr.acls.byID()) != 2 { // that of the znodes, and the configuration's
+		t.Errorf("%v; lists %v", err, tr.acls.byID())
+	}
+}
+
+func (a *acls) byID() map[int64]string {
+	out := map[int64]string{}
+	for _, e := range a.all {
+		out[e.id] = e.key
+	}
+	return out
+}
+
+func TestIndexGrows(t *testing.T) {
+	tr := New(Config{})
+	for i := range 5000 {
+		apply(tr, int64(i+1), jute.Txn{Type: jute.OpCreate, Path: "/" + strconv.Itoa(i), ParentCVersion: -1})
+	}
+	again, _, err := load(saved(tr), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []*index{&tr.index, &again.index} {
+		if buckets := int(x.low + x.split); x.len != 5004 || buckets < x.len || buckets > x.len+segment {
+			t.Errorf("%d buckets for %d znodes", buckets, x.len)
+		}
+	}
 }

@@ -62,3 +62,45 @@ func TestSlicesAreShort(t *testing.T) {
 		t.Errorf("9 MB in %d slices", slices)
 	}
 }
+
+// The generation of a walk that was given up comes round again after 255 more.
+func TestWalkWithAGenerationUsedBefore(t *testing.T) {
+	tr := New(Config{})
+	want, _ := view(tr)
+	for i := range 256 {
+		w := tr.Snapshot(nil)
+		if i == 0 {
+			w.Next(nil, 3)
+		}
+		w.Close()
+	}
+	for range 3 {
+		again, _, err := load(saved(tr), Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := view(again); got != want {
+			t.Fatalf("got\n%s, want\n%s", got, want)
+		}
+	}
+}
+
+// A replay may delete a znode with its children while a walk is on its way to them.
+func TestWalkMeetsADeletedSubtree(t *testing.T) {
+	for first := range 9 {
+		tr := New(Config{})
+		steps(t, tr, "create /a", "create /a/b", "create /a/b/c", "create /a/b/d", "create /a/e")
+		want, _ := view(tr)
+		w := tr.Snapshot(nil)
+		b, _ := w.Next(nil, first)
+		steps(t, tr, "delete /a", "create /a", "create /a/b")
+		b, _ = w.Next(b, 1000)
+		again, _, err := load(b, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := view(again); got != want {
+			t.Errorf("deleted after %d znodes, %v: got\n%s, want\n%s", first, err, got, want)
+		}
+	}
+}
