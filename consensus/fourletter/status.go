@@ -18,6 +18,9 @@ func Version(revision string) string {
 	return Release + "-ha." + revision + ", built on 02/25/2022 08:49 GMT"
 }
 
+// DefaultTraceMask is what the word gtmk says until stmk sets another; nothing is traced by it here.
+const DefaultTraceMask = 306
+
 // A Status is what a member says of itself at one instant. Times of day are filled from the member's
 // clock; latencies are in milliseconds, as ZooKeeper counts them.
 type Status struct {
