@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"example.org/ha/consensus/jute"
-	"example.org/ha/consensus/session"
 )
 
 // The loop wakes at least every beat while there are sessions. A wake-up that comes stalledAfter too late
@@ -43,11 +42,14 @@ func (l *loop) expire() {
 }
 
 // reopen gives a session whose end could not be logged another chance.
-func (l *loop) reopen(id int64) *session.Session {
+func (l *loop) reopen(id int64) {
 	timeout := millis(l.db.timeouts[id])
 	if s := l.sessions.Find(id); s != nil {
 		timeout = s.Timeout()
 	}
 	l.sessions.Close(id)
-	return l.sessions.Open(l.now, id, timeout)
+	s := l.sessions.Open(l.now, id, timeout)
+	if c := l.owners[id]; c != nil {
+		c.session, c.stage = s, open
+	}
 }

@@ -53,6 +53,9 @@ func (l *loop) refuse(first int64) {
 	l.stats.refused += int64(len(back))
 	for _, a := range back {
 		c := a.client
+		if a.Op == jute.OpCloseSession {
+			l.reopen(a.session)
+		}
 		switch {
 		case a.turn == behind:
 			l.synced(a)
@@ -62,14 +65,8 @@ func (l *loop) refuse(first int64) {
 			}
 			l.done(a)
 		case c == nil || c.gone:
-			if a.Op == jute.OpCloseSession {
-				l.reopen(a.session)
-			}
 			l.done(a)
 		default:
-			if a.Op == jute.OpCloseSession {
-				c.session, c.stage = l.reopen(a.session), open
-			}
 			c.queue.drop()
 			l.answer(a, l.db.tree.LastZxid(), jute.SystemError)
 			l.advance(c)
