@@ -118,7 +118,7 @@ func (l *loop) accept(on line) *client {
 	ids, err := l.db.identify(on.Remote().Addr(), on.Certificates())
 	c.ids = ids
 	l.clients[on.ID()] = c
-	l.stats.connections++
+	l.stats.meters.ConnectionRequests++
 	if err != nil {
 		l.hangUp(c, closedIdentity, err)
 	}
@@ -267,6 +267,7 @@ const maxSpare = 4096
 func (l *loop) done(a *asked) {
 	if a.client != nil && !a.client.gone {
 		l.answered(a.client, a.at)
+		l.stats.answered(a, l.now)
 	}
 	*a = asked{}
 	if len(l.spare) < maxSpare {
@@ -312,7 +313,7 @@ func (l *loop) read(a *asked) {
 		return
 	}
 	if l.late(a) {
-		l.stats.throttled++
+		l.stats.meters.ThrottledOps++
 		l.answer(a, zxid, jute.ThrottledOp)
 		return
 	}

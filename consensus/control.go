@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
@@ -101,6 +102,7 @@ func (l *loop) word(c *client, word string, argument []byte) {
 	}
 	l.reset(word)
 	if word == "stmk" && len(argument) == fourletter.MaskLen {
+		l.stats.traceMask = int64(binary.BigEndian.Uint64(argument))
 		word += string(argument)
 	}
 	l.say(c, fourletter.Text(word, l.status(want)))

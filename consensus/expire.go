@@ -35,7 +35,7 @@ func (l *loop) expire() {
 		return
 	}
 	for _, id := range l.sessions.Expire(l.now) {
-		l.stats.sessionsExpired++
+		l.stats.meters.StaleSessionsExpired++
 		l.log.Info("session expired", "session", sessionID(id))
 		l.ask(&asked{request: request{Request: jute.Request{Op: jute.OpCloseSession}, session: id}, at: l.now})
 	}

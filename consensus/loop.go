@@ -43,6 +43,8 @@ type loop struct {
 	writing  *txnlog.Group // what the log has
 	idle     *txnlog.Group // a spare one
 
+	gathering, writingSince time.Time // when the first write of each of those two came
+
 	snapshots snapshots
 	stats     stats
 	started   time.Time
@@ -56,8 +58,9 @@ type loop struct {
 	keptOut <-chan kept
 	control <-chan control
 	words   fourletter.Whitelist
-	users   map[string]string              // of SASL, with their passwords; nil: nobody
-	measure func(conn uint64, word string) // reads the directories, for a word
+	traffic func() (clientport.Traffic, map[clientport.Reason]uint64) // nil: not counted
+	users   map[string]string                                         // of SASL, with their passwords; nil: nobody
+	measure func(conn uint64, word string)                            // reads the directories, for a word
 }
 
 // A port is where the connections are: a *clientport.Server, or a test.
@@ -80,6 +83,7 @@ func newLoop(now time.Time, cfg *Config, log *slog.Logger, db *database) *loop {
 	}
 	l.at(now)
 	l.stats.reset(now)
+	l.stats.traceMask = fourletter.DefaultTraceMask
 	l.snapshots.last = -1
 	l.snapshots.rnd = rand.New(rand.NewPCG(uint64(now.UnixNano()), uint64(cfg.ID)))
 	l.snapshots.arm(cfg)
@@ -191,6 +195,7 @@ func (l *loop) round() {
 	l.sweep()
 	l.startSnapshot()
 	l.abandon()
+	l.stats.meters.Rotate(l.now)
 	l.agree()
 	if groups, group := l.ready(); groups != nil {
 		select {
@@ -212,7 +217,8 @@ func (l *loop) ready() (chan<- *txnlog.Group, *txnlog.Group) {
 
 // taken notes that the log has the group.
 func (l *loop) taken() {
-	l.writing = l.group
+	l.writing, l.writingSince = l.group, l.gathering
+	l.stats.meters.LogQueueSize.Observe(int64(len(l.group.Ends)))
 	l.snapshots.size += int64(len(l.writing.Records))
 	l.gather()
 }

@@ -152,6 +152,7 @@ func (m *Member) serve(ctx context.Context, ready func(), store *txnlog.Store, l
 	l.port, l.batches = m.port, m.port.Batches()
 	l.groups, l.results = store.Groups(), store.Written()
 	l.keep, l.keptOut, l.control = jobs, results, m.control
+	l.traffic = func() (clientport.Traffic, map[clientport.Reason]uint64) { return m.port.Traffic(), m.port.Reasons() }
 	l.measure = func(conn uint64, word string) { go m.measure(conn, word) }
 
 	var parts sync.WaitGroup
@@ -197,6 +198,9 @@ func (m *Member) sizes() (snapshots, logs int64) {
 	snapshots, logs, err := store.Sizes()
 	if err != nil {
 		m.log.Warn("measure the directories", "err", err)
+	}
+	if m.cfg.LogDir == m.cfg.DataDir { // Apache's server says the whole of it twice
+		snapshots, logs = snapshots+logs, snapshots+logs
 	}
 	return snapshots, logs
 }

@@ -26,7 +26,7 @@ func (l *loop) ask(a *asked) {
 	}
 	g := l.group
 	if len(g.Ends) == 0 {
-		g.First = l.next
+		g.First, l.gathering = l.next, l.now
 	}
 	before := len(g.Records)
 	g.Records, a.proposal = l.db.prepare(g.Records, l.wall, l.next, &a.request)
@@ -63,6 +63,8 @@ func (l *loop) overQuota(q *quotaExceeded) {
 // agree proposes what this round has prepared.
 func (l *loop) agree() {
 	if first := l.zab.Next(); l.next > first {
+		l.stats.meters.Prepared += l.next - first
+		l.stats.meters.Proposals += l.next - first
 		l.do(l.zab.Step(l.now, zab.Propose{First: first, Last: l.next - 1}))
 	}
 }
@@ -88,7 +90,7 @@ func (l *loop) wrote(w txnlog.Written) error {
 	l.writing = nil
 	switch {
 	case w.Err == nil:
-		l.stats.synced(len(g.Ends), len(g.Records), w.Write, w.Sync, l.cfg.SyncWarning)
+		l.stats.synced(len(g.Ends), l.now.Sub(l.writingSince), w.Write, w.Sync, l.cfg.SyncWarning)
 		if since, changed := l.full.over(); changed {
 			l.resumed(since)
 		}
@@ -186,7 +188,6 @@ func (l *loop) acknowledge(a *asked, o *outcome) {
 // its client as long as its timeout says.
 func (l *loop) opened(a *asked) {
 	c, id := a.client, a.header.Session
-	l.stats.sessionsOpened++
 	if c == nil || c.gone {
 		l.sessions.Open(l.now, id, millis(a.txn.Timeout))
 		l.done(a)
@@ -202,7 +203,6 @@ func (l *loop) opened(a *asked) {
 func (l *loop) closed(a *asked, o *outcome) {
 	id, asker := a.header.Session, a.client
 	l.sessions.Close(id)
-	l.stats.sessionsClosed++
 	l.acknowledge(a, o)
 	reason := closedExpired
 	if asker != nil {

@@ -92,13 +92,19 @@ func (l *loop) flush() {
 
 // fire sends the events of what was just applied, before any answer that shows the change.
 func (l *loop) fire() {
-	for _, f := range l.db.tree.Fired() {
+	fired := l.db.tree.Fired()
+	if len(fired) == 0 {
+		return
+	}
+	l.stats.fired(fired)
+	for _, f := range fired {
 		c := l.clients[uint64(f.Watcher)]
 		if c == nil || c.gone || !l.db.mayRead(c.ids, f.ACL) {
 			continue
 		}
+		before := len(c.out)
 		c.out = appendEvent(c.out, jute.WatcherEvent{Type: f.Type, State: jute.StateConnected, Path: f.Path})
-		l.stats.fired++
+		l.stats.meters.WatchBytes += int64(len(c.out) - before)
 		l.stats.sent++
 		c.tally.sent++
 		l.touched(c)

@@ -18,10 +18,9 @@ type stats struct {
 	proposals      fourletter.Sizes
 
 	// since the start
-	connections, sessionsOpened, sessionsClosed, sessionsExpired int64
-	authFailed, throttled, refused, fired, swept, stalls         int64
-	snapshotsFailed, slowSyncs                                   int64
-	slices                                                       figure // milliseconds that a slice of a snapshot held the loop
+	authFailed, refused, swept, stalls int64
+	snapshotsFailed, slowSyncs         int64
+	slices                             figure // milliseconds that a slice of a snapshot held the loop
 
 	digests []fourletter.Digest // the last ones, oldest first
 
@@ -56,6 +55,7 @@ func (s *stats) reset(now time.Time) {
 	s.received, s.sent, s.requests = 0, 0, figure{}
 	none := fourletter.Sizes{Last: -1, Min: -1, Max: -1}
 	s.responses, s.proposals = none, none
+	s.meters.Reset()
 }
 
 func (s *stats) latency(d time.Duration) { s.requests.add(float64(d/time.Microsecond) / 1000) }
@@ -68,13 +68,17 @@ func size(s *fourletter.Sizes, n int) {
 	s.Max = max(s.Max, n)
 }
 
-func (s *stats) synced(records, bytes int, write, sync, warning time.Duration) {
+// synced counts a group that is on the disk; queued is how long its first transaction waited for it.
+func (s *stats) synced(records int, queued, write, sync, warning time.Duration) {
 	m := &s.meters
+	m.LogQueueTime.Observe(int64(queued - write - sync))
+	m.LogQueueFlushTime.Observe(int64(queued))
 	m.LogBatch.Observe(int64(records))
 	m.LogTime.Observe(int64(write))
 	m.SyncTime.Observe(int64(sync))
 	m.LogFlushTime.Observe(int64(write + sync))
 	m.Logged += int64(records)
+	m.Commits += int64(records)
 	if sync > warning {
 		s.slowSyncs++
 	}
@@ -95,6 +99,36 @@ func (s *stats) digest(zxid int64, t *tree.Tree) {
 		s.digests = s.digests[:copy(s.digests, s.digests[1:])]
 	}
 	s.digests = append(s.digests, fourletter.Digest{Zxid: zxid, Digest: int64(t.Digest())})
+}
+
+// answered counts a request by what it was.
+func (s *stats) answered(a *asked, now time.Time) {
+	d := int64(now.Sub(a.at))
+	if a.turn != delivered {
+		s.meters.ReadLatency.Observe(d)
+		return
+	}
+	s.meters.UpdateLatency.Observe(d)
+	s.meters.PropagationLatency.Observe(d)
+}
+
+// fired counts the watches that one change has fired.
+func (s *stats) fired(fired []tree.Fired) {
+	var n [5]int64
+	for i := range fired {
+		if t := fired[i].Type; t > 0 && int(t) < len(n) {
+			n[t]++
+		}
+	}
+	m := &s.meters
+	for t, x := range map[jute.EventType]*fourletter.Summary{
+		jute.EventCreated: &m.CreatedWatches, jute.EventDeleted: &m.DeletedWatches,
+		jute.EventDataChanged: &m.ChangedWatches, jute.EventChildrenChanged: &m.ChildrenWatches,
+	} {
+		if n[t] > 0 {
+			x.Observe(n[t])
+		}
+	}
 }
 
 func (s *stats) loaded(l *loading, now time.Time) {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"example.org/ha/consensus/clientport"
 	"example.org/ha/consensus/fourletter"
 	"example.org/ha/consensus/tree"
 )
@@ -44,8 +45,7 @@ func (l *loop) status(want fourletter.Want) *fourletter.Status {
 		s.Watches = l.watches()
 	}
 	if want&fourletter.WantMetrics != 0 {
-		s.Metrics = l.stats.meters.Metrics()
-		s.OpenFiles, s.MaxFiles = descriptors()
+		l.metrics(s)
 	}
 	if want&fourletter.WantDigests != 0 {
 		s.Digests = slices.Clone(l.stats.digests)
@@ -53,8 +53,55 @@ func (l *loop) status(want fourletter.Want) *fourletter.Status {
 	if want&fourletter.WantSettings != 0 {
 		s.Settings = settings(l.cfg)
 		s.Environment, s.InitialConfig = environment(l.cfg), l.cfg.InitialConfig
+		for _, key := range slices.Sorted(maps.Keys(l.cfg.Settings)) {
+			s.Properties = append(s.Properties, fourletter.Property{Name: "zookeeper." + key, Value: l.cfg.Settings[key]})
+		}
 	}
 	return s
+}
+
+// metrics fills in what is counted here, in the clients' port, and by the kernel.
+func (l *loop) metrics(s *fourletter.Status) {
+	m := &l.stats.meters
+	if l.traffic != nil {
+		t, why := l.traffic()
+		m.BytesReceived, m.ResponseBytes = t.BytesIn, t.BytesOut-m.WatchBytes
+		m.ConnectionsRejected = int64(why[clientport.TooMany] + why[clientport.TooManyOfAddress] + why[clientport.Throttled] + why[clientport.NoDescriptors])
+		m.ConnectionsDropped = int64(why[clientport.ConnectionLost])
+		m.SessionlessExpired, m.FailedHandshakes = int64(why[clientport.SaidNothing]), int64(why[clientport.TLSHandshake])
+		m.LargeRejected = int64(why[clientport.TooMuchLarge])
+	}
+	s.Metrics = append(m.Metrics(), l.stats.own(&l.full)...)
+	s.OpenFiles, s.MaxFiles = descriptors()
+	for _, c := range l.clients {
+		switch {
+		case len(c.line.Certificates()) > 0:
+		case c.line.Remote().Addr().IsLoopback():
+			s.NonMTLSLocal++
+		default:
+			s.NonMTLSRemote++
+		}
+	}
+}
+
+// own are the metrics that ZooKeeper does not have.
+func (s *stats) own(full *fullness) []fourletter.Metric {
+	isFull := 0.0
+	if !full.since.IsZero() {
+		isFull = 1
+	}
+	counter := func(name string, v int64) fourletter.Metric {
+		return fourletter.Metric{Name: name, Kind: fourletter.Counter, Value: float64(v)}
+	}
+	return []fourletter.Metric{
+		{Name: "log_full", Kind: fourletter.Gauge, Value: isFull},
+		counter("log_full_refusals", s.refused), counter("server_stalls", s.stalls),
+		counter("containers_swept", s.swept), counter("snapshot_failures", s.snapshotsFailed),
+		{
+			Name: "snapshot_pause_ms", Kind: fourletter.Tally, Count: s.slices.count, Sum: s.slices.sum, Min: s.slices.min,
+			Max: s.slices.max, Quantiles: [5]float64{s.slices.average()},
+		},
+	}
 }
 
 // descriptors are the open files of the process and their limit.
