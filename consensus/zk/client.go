@@ -115,7 +115,10 @@ func withPort(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), DefaultPort
+		host, port = s, DefaultPort
+		if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+			host = s[1 : len(s)-1]
+		}
 		if _, bad := netip.ParseAddr(host); bad != nil && strings.Contains(host, ":") {
 			return "", fmt.Errorf("%q: %w", s, err)
 		}

@@ -252,11 +252,7 @@ func TestOneShotWatches(t *testing.T) {
 		if len(stopped.C())+len(none.C()) > 0 {
 			t.Error("a watch fired that was stopped, or never set")
 		}
-		c.watches.mu.Lock()
-		defer c.watches.mu.Unlock()
-		if c.watches.count != 0 {
-			t.Errorf("%d watches counted, none is left", c.watches.count)
-		}
+		nothingLeft(t, c)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -164,9 +165,13 @@ func (c *Client) farewell(ctx context.Context, l *link, read chan error) {
 			return
 		}
 	}
+	late := time.NewTimer(farewell) // the reader sets deadlines of its own as long as something comes
+	defer late.Stop()
 	select {
 	case <-k.done:
+		c.log.Info("session closed", slog.String("session", l.granted.String()))
 	case <-read:
+	case <-late.C:
 	}
 }
 

@@ -144,7 +144,11 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 		}
 		c.board.set(time.Now(), func(st *State) { st.Err = err })
 		c.log.Debug("connect", slog.String("server", server), slog.Any("error", err))
-		if !pauseFor(ctx, s.rest()) {
+		pause := s.rest()
+		if s.failed == len(s.servers) { // once for each time that there is none
+			c.log.Warn("no server answers", slog.Any("servers", c.cfg.Servers), slog.Any("error", err))
+		}
+		if !pauseFor(ctx, pause) {
 			return nil, context.Cause(ctx)
 		}
 	}
