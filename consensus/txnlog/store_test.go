@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -227,6 +228,18 @@ func TestWriteFailureIsFatal(t *testing.T) {
 	}
 }
 
+// Room is only taken to be the trouble if nothing of the group is there afterwards.
+func TestFullIsProved(t *testing.T) {
+	r := newRig(t, Config{PreAlloc: 1 << 20})
+	r.start()
+	r.put(1, 3, false)
+	r.fs.blocks = 3
+	r.fs.failing["truncate"] = errLie
+	if w := r.write(groupOf(4, 5000)); w.Err == nil || errors.Is(w.Err, ErrFull) || !strings.Contains(w.Err.Error(), "is still there") {
+		t.Errorf("got %v", w.Err)
+	}
+}
+
 // A group that leaves a gap would make a log that nobody loads.
 func TestGapIsRefused(t *testing.T) {
 	r := newRig(t, Config{})
@@ -425,5 +438,28 @@ func TestSupersededTail(t *testing.T) {
 	n.data = append(n.data, append(make([]byte, 600), frame...)...)
 	if _, zxids, err := r.load(); err != nil || len(zxids) != 9 {
 		t.Errorf("%d records, %v", len(zxids), err)
+	}
+}
+
+// The torn tail is cut, and told.
+func TestTornTailIsCut(t *testing.T) {
+	var told bytes.Buffer
+	r := newRig(t, Config{Log: slog.New(slog.NewTextHandler(&told, nil))})
+	r.start()
+	r.put(1, 5, false)
+	n := r.fs.live["d/version-2/log.1"]
+	end, _ := dataEnd(bytes.NewReader(n.data), 0, int64(len(n.data)))
+	torn := appendFrame(nil, groupOf(6, 6).Records)
+	copy(n.data[end+600:], torn)
+	if _, zxids, err := r.load(); err != nil || len(zxids) != 5 {
+		t.Fatalf("%d records, %v", len(zxids), err)
+	}
+	if int64(len(n.data)) != end {
+		t.Errorf("%d bytes are left, not %d", len(n.data), end)
+	}
+	for _, want := range []string{"log.1", fmt.Sprintf("offset=%d", end), fmt.Sprintf("bytes=%d", 600+len(torn))} {
+		if !strings.Contains(told.String(), want) {
+			t.Errorf("%q is not in the log: %s", want, &told)
+		}
 	}
 }
