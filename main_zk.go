@@ -160,14 +160,18 @@ func (z *zkSession) do(s *surroundings, f func(ctx context.Context, c *zk.Client
 		defer c.Close()
 	}
 	go z.guard(ctx, c, lost)
-	err := f(ctx, c)
-	if cause := context.Cause(ctx); err != nil && cause != nil && errors.Is(err, cause) {
-		if errors.Is(cause, zk.ErrUnreachable) {
-			return err
+	return f(ctx, c)
+}
+
+// follow is do for what goes on until a signal comes: then it is done.
+func (z *zkSession) follow(s *surroundings, f func(ctx context.Context, c *zk.Client) error) error {
+	return z.do(s, func(ctx context.Context, c *zk.Client) error {
+		err := f(ctx, c)
+		if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) && !errors.Is(cause, zk.ErrUnreachable) {
+			return nil
 		}
-		return nil // ^C is how these commands are ended
-	}
-	return err
+		return err
+	})
 }
 
 func (z *zkSession) dial(ctx context.Context, cfg zk.Config) (*zk.Client, error) {

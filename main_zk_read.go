@@ -137,7 +137,7 @@ func (zkGetCmd) Help() string {
 }
 
 func (c zkGetCmd) Run(s *surroundings, z *zkSession) error {
-	return z.do(s, func(ctx context.Context, client *zk.Client) error {
+	return z.follow(s, func(ctx context.Context, client *zk.Client) error {
 		if !c.Watch {
 			data, st, err := client.Get(ctx, c.Path)
 			if err != nil {
@@ -282,7 +282,7 @@ func (c zkWatchCmd) Run(s *surroundings, z *zkSession) error {
 	if c.Recurse {
 		mode = zk.Recursive
 	}
-	return z.do(s, func(ctx context.Context, client *zk.Client) error {
+	return z.follow(s, func(ctx context.Context, client *zk.Client) error {
 		w, err := client.Watch(ctx, c.Path, mode)
 		if err != nil {
 			return err

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -14,19 +16,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.org/ha/consensus"
 	"example.org/ha/consensus/zk"
+	"example.org/ha/consensus/zoocfg"
 )
 
 // apache starts Apache's server and returns its address.
 func apache(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(addr)
+	port := freePort(t)
 	dir := t.TempDir()
 	cfg := filepath.Join(dir, "zoo.cfg")
 	text := fmt.Sprintf("tickTime=500\ndataDir=%s/data\nclientPort=%s\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n", dir, port)
@@ -42,12 +40,55 @@ func apache(t *testing.T) string {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	return addr
+	return "127.0.0.1:" + port
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// member starts ours, in this process.
+func member(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	text := fmt.Sprintf("tickTime=500\ndataDir=%s/data\nclientPort=%s\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n", dir, freePort(t))
+	cfg, _, err := zoocfg.Parse("zoo.cfg", []byte(text), map[string]string{"zookeeper.extendedTypesEnabled": "true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := consensus.New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, done := make(chan struct{}), make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { done <- m.Run(ctx, func() { close(ready) }) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	return m.Addr().String()
 }
 
 // Every command, in the order in which a person might try them: what goes where, and the exit codes.
 func TestZkCommands(t *testing.T) {
-	addr := apache(t)
+	t.Run("apache", func(t *testing.T) { testZkCommands(t, apache(t)) })
+	t.Run("ha", func(t *testing.T) { testZkCommands(t, member(t)) })
+}
+
+func testZkCommands(t *testing.T, addr string) {
 	dump := filepath.Join(t.TempDir(), "dump")
 	for _, c := range []struct {
 		args, stdin    string

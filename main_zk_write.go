@@ -83,7 +83,7 @@ func (c zkCreateCmd) Run(s *surroundings, z *zkSession) error {
 	if err != nil {
 		return err
 	}
-	return z.do(s, func(ctx context.Context, client *zk.Client) error {
+	return z.follow(s, func(ctx context.Context, client *zk.Client) error {
 		create := func() (path string, err error) {
 			if c.TTL != 0 {
 				path, _, err = client.CreateTTL(ctx, c.Path, data, c.TTL, c.Sequential, acl)
