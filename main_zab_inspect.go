@@ -182,7 +182,7 @@ func txnLine(l *jute.LoggedTxn) string {
 func txnText(t *jute.Txn) string {
 	switch t.Type {
 	case jute.OpError:
-		return fmt.Sprintf("error %d (%s)", int32(t.Err), t.Err)
+		return fmt.Sprintf("error %d (%s)", int32(t.Err), t.Err.String())
 	case jute.OpCreateSession:
 		return fmt.Sprintf("createSession timeout %d ms", t.Timeout)
 	case jute.OpCloseSession:
