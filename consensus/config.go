@@ -113,8 +113,9 @@ type Config struct {
 	// Metrics is where the metrics alone are served. Default: nowhere. [metricsProvider.httpPort]
 	Metrics netip.AddrPort `toml:"metrics"`
 
-	// SnapCount is after how many transactions a snapshot is taken, at the latest; half of it at
-	// the earliest. Default 100000. [snapCount]
+	// SnapCount is after how many transactions a snapshot is taken, at the latest; half of it at the
+	// earliest. Default: 100000, but not before the log since the last one is a quarter of the data:
+	// what is written over and over costs more than what is read once at a start. [snapCount]
 	SnapCount int `toml:"snap_count"`
 
 	// SnapSize is the same in bytes of log. Default 4 GiB. [snapSizeLimitInKb]
@@ -138,7 +139,8 @@ type Config struct {
 	// Retain is how many snapshots are kept, with the logs that belong to them; at least 3. Default 3. [autopurge.snapRetainCount]
 	Retain int `toml:"retain"`
 
-	// PurgeInterval is how often older ones are deleted. Default 1h; -1s: never. [autopurge.purgeInterval]
+	// PurgeInterval is how often older ones are deleted. Default: after every snapshot; -1s: never.
+	// [autopurge.purgeInterval]
 	PurgeInterval time.Duration `toml:"purge_interval"`
 
 	// TrustEmpty starts with a log that has no snapshot. [snapshot.trust.empty]
@@ -299,12 +301,10 @@ func (c Config) Filled() Config {
 	}
 	set(&c.AdminPath, "/commands")
 	set(&c.AdminIdle, 30*time.Second)
-	set(&c.SnapCount, 100_000)
 	set(&c.SnapSize, 4<<30)
 	set(&c.PreAlloc, 64<<20)
 	set(&c.SyncWarning, time.Second)
 	set(&c.Retain, 3)
-	set(&c.PurgeInterval, time.Hour)
 	set(&c.DigestAlgorithm, "SHA1")
 	set(&c.ContainerInterval, time.Minute)
 	set(&c.ContainersPerMinute, 10_000)
@@ -345,12 +345,15 @@ func (c Config) Check() error {
 		value int
 		least int
 	}{
-		{"max_outstanding", d.MaxOutstanding, 1}, {"snap_count", d.SnapCount, 2}, {"max_ephemerals", d.MaxEphemerals, 1},
+		{"max_outstanding", d.MaxOutstanding, 1}, {"max_ephemerals", d.MaxEphemerals, 1},
 		{"containers_per_minute", d.ContainersPerMinute, 1}, {"max_watches", d.MaxWatches, 1},
 	} {
 		if f.value < f.least {
 			bad("%s: %d is below %d", f.name, f.value, f.least)
 		}
+	}
+	if c.SnapCount < 0 || c.SnapCount == 1 {
+		bad("snap_count: %d, want at least 2", c.SnapCount)
 	}
 	if d.Retain < 3 {
 		bad("retain: %d is below 3", d.Retain)

@@ -57,6 +57,7 @@ type loading struct {
 	trees    tree.Config
 	snapshot int64 // zxid of the one loaded; -1: none
 	txns     int   // replayed
+	bytes    int64 // of them
 	at       struct{ start, replay time.Time }
 }
 
@@ -102,9 +103,6 @@ func (l *loading) take(zxid int64, r io.Reader) error {
 func (l *loading) replay(record []byte) error {
 	p, err := parseLogged(record)
 	if err != nil {
-		if p.header.Type == jute.OpCheck || errors.Is(err, jute.ErrTxnType) && p.header.Type == jute.OpCheck {
-			return nil
-		}
 		return err
 	}
 	if p.header.Type == jute.OpCheck {
@@ -113,6 +111,7 @@ func (l *loading) replay(record []byte) error {
 	}
 	l.db.apply(&p)
 	l.txns++
+	l.bytes += int64(len(record))
 	return nil
 }
 

@@ -125,7 +125,7 @@ func (m *Member) start(store *txnlog.Store) (*loop, error) {
 	}
 	now := time.Now()
 	l := newLoop(now, &m.cfg, m.log, loaded.db)
-	l.snapshots.count = int64(loaded.txns)
+	l.snapshots.count, l.snapshots.size = int64(loaded.txns), loaded.bytes
 	l.snapshots.last = loaded.snapshot
 	l.words, l.users = words(m.cfg.Words), m.users
 	l.stats.loaded(loaded, now)
@@ -186,6 +186,7 @@ func (m *Member) serve(ctx context.Context, ready func(), store *txnlog.Store, l
 	for e := range failed {
 		err = errors.Join(err, e)
 	}
+	m.log.Info("stopped serving", "zxid", hexadecimal(l.db.tree.LastZxid()))
 	return err
 }
 

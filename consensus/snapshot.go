@@ -64,15 +64,31 @@ type snapshots struct {
 	copying     [lanes]*copying
 }
 
+// defaultSnapCount is ZooKeeper's; logShare is how much log there must be for a snapshot where the
+// configuration does not say when: one part in so many of the data.
+const (
+	defaultSnapCount = 100_000
+	logShare         = 4
+)
+
 // arm decides when the next snapshot is due. Members of an ensemble should not all take one at once.
 func (s *snapshots) arm(cfg *Config) {
 	s.count, s.size = 0, 0
-	s.after = int64(cfg.SnapCount/2) + s.rnd.Int64N(int64(cfg.SnapCount/2)+1)
+	count := int64(cfg.SnapCount)
+	if count == 0 {
+		count = defaultSnapCount
+	}
+	s.after = count/2 + s.rnd.Int64N(count/2+1)
 	s.afterSize = cfg.SnapSize/2 + s.rnd.Int64N(cfg.SnapSize/2+1)
 }
 
 // due says that the next group begins a file of the log, and a snapshot beside it.
-func (s *snapshots) due() bool { return s.count > s.after || s.size > s.afterSize }
+func (s *snapshots) due(cfg *Config, dataSize int64) bool {
+	if s.size > s.afterSize {
+		return true
+	}
+	return s.count > s.after && (cfg.SnapCount != 0 || s.size*logShare >= dataSize)
+}
 
 // applied counts a transaction.
 func (s *snapshots) applied() { s.count++ }
@@ -80,7 +96,7 @@ func (s *snapshots) applied() { s.count++ }
 // startSnapshot begins a snapshot for the store, if one is due and none is being written.
 func (l *loop) startSnapshot() {
 	s := &l.snapshots
-	if !s.due() || s.keeping {
+	if s.keeping || !s.due(l.cfg, l.db.tree.DataSize()) {
 		return
 	}
 	if c := l.copy(forStore); c != nil {
@@ -126,13 +142,21 @@ func keepStore(ctx context.Context, store *txnlog.Store, cfg *Config, log *slog.
 			start := time.Now()
 			err := c.commit(ctx, store)
 			results <- kept{zxid: c.zxid, took: time.Since(start), err: err} // one job at a time: there is room
-		case <-purge:
-			if n, err := store.Purge(cfg.Retain); err != nil {
-				log.Warn("purge old snapshots and logs", "err", err)
-			} else if n > 0 {
-				log.Info("old snapshots and logs deleted", "files", n)
+			if err == nil && cfg.PurgeInterval == 0 {
+				purgeStore(store, cfg.Retain, log)
 			}
+		case <-purge:
+			purgeStore(store, cfg.Retain, log)
 		}
+	}
+}
+
+func purgeStore(store *txnlog.Store, retain int, log *slog.Logger) {
+	n, err := store.Purge(retain)
+	if err != nil {
+		log.Warn("purge old snapshots and logs", "err", err)
+	} else if n > 0 {
+		log.Info("old snapshots and logs deleted", "files", n)
 	}
 }
 

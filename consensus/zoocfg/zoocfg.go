@@ -251,7 +251,7 @@ func (r *reader) finish() {
 	}
 	if _, ok := r.given["autopurge.purgeInterval"]; !ok {
 		r.notes = append(r.notes, Note{Place: r.file, Key: "autopurge.purgeInterval",
-			Text: "is not set: old snapshots and logs are deleted every hour; 0 keeps them all, as ZooKeeper does"})
+			Text: "is not set: old snapshots and logs are deleted after every snapshot; 0 keeps them all, as ZooKeeper does"})
 	}
 }
 
