@@ -79,7 +79,7 @@ func goldenFrames(d *dialogue) {
 	for i, b := range [][]byte{
 		length(-1), length(-1 << 31), length(1<<31 - 1), length(0xfffff + 1), length(0),
 		append(length(4), 0, 0, 0, 0), append(length(20), make([]byte, 20)...), append(length(28), make([]byte, 28)...),
-		[]byte("abcd"), {0x16, 3, 1, 2, 0},
+		[]byte("abcd"), // ours has an answer for HTTP and TLS, and Apache's has none
 		append(length(44), append(make([]byte, 24), length(-2)...)...),
 		append(length(32), append(make([]byte, 24), append(length(1000), 0, 0, 0, 0)...)...),
 	} {
@@ -193,12 +193,12 @@ func TestGoldenSettings(t *testing.T) {
 		d.connect("c")
 		a.settle()
 	})
-	golden(t, newZookeeper(t, underTest(), "", "jute.maxbuffer=1000"), "maxbuffer", func(d *dialogue) {
+	golden(t, newZookeeper(t, underTest(), "", "jute.maxbuffer=2000"), "maxbuffer", func(d *dialogue) {
 		a := d.connect("a")
-		a.ask(jute.OpCreate, "/mb", make([]byte, 900), open, 0)
+		a.ask(jute.OpCreate, "/mb", make([]byte, 1900), open, 0)
 		a.ask(jute.OpGetData, "/mb", false)
 		b := d.connect("b")
-		b.ask(jute.OpCreate, "/mc", make([]byte, 1000), open, 0)
+		b.ask(jute.OpCreate, "/mc", make([]byte, 2000), open, 0)
 		a.settle()
 	})
 }

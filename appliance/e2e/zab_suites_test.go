@@ -62,6 +62,8 @@ func judge(t *testing.T, file string, got results, exceptions map[string]string)
 	}
 }
 
+const kazooTests = "/usr/lib/python3/dist-packages/kazoo/tests"
+
 // kazooShards are the files of kazoo's suite, so that all take about the same time: most of it is waiting.
 var kazooShards = [][]string{
 	{"client"}, {"gevent_handler", "watchers"}, {"eventlet_handler", "cache"}, {"sasl", "partitioner"},
@@ -80,7 +82,7 @@ func TestKazoo(t *testing.T) {
 		wg.Go(func() {
 			var args []string
 			for _, f := range shard {
-				args = append(args, "kazoo.tests.test_"+f)
+				args = append(args, kazooTests+"/test_"+f+".py")
 			}
 			r, out := kazoo(t, bin, args...)
 			mu.Lock()
@@ -104,7 +106,7 @@ func TestKazoo(t *testing.T) {
 		var ids []string
 		for _, name := range again {
 			parts := strings.Split(name, ".")
-			ids = append(ids, "/usr/lib/python3/dist-packages/kazoo/tests/"+parts[0]+".py::"+strings.Join(parts[1:], "::"))
+			ids = append(ids, kazooTests+"/"+parts[0]+".py::"+strings.Join(parts[1:], "::"))
 		}
 		r, out := kazoo(t, bin, ids...)
 		maps.Copy(got, r)
@@ -132,14 +134,11 @@ func kazoo(t *testing.T, bin string, what ...string) (results, string) {
 		return nil, ""
 	}
 	defer os.RemoveAll(dir)
-	s := suite{dir: dir, limit: 6 * time.Minute, env: []string{
+	s := suite{dir: dir, limit: 4 * time.Minute, env: []string{
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "TMPDIR=" + dir, "PYTHONDONTWRITEBYTECODE=1",
 		"ZOOKEEPER_CLASSPATH=/usr/share/java/zookeeper.jar", "ZOOKEEPER_VERSION=3.8.0", "ZOOKEEPER_CLUSTER_SIZE=1",
 	}}
-	args := []string{"-m", "pytest", "-p", "no:cacheprovider", "-q", "--timeout=120", "--junitxml=" + dir + "/junit.xml", "--tb=short"}
-	if !strings.HasPrefix(what[0], "/") {
-		args = append(args, "--pyargs")
-	}
+	args := []string{"-m", "pytest", "-p", "no:cacheprovider", "-q", "--timeout=60", "--rootdir=" + kazooTests, "--junitxml=" + dir + "/junit.xml", "--tb=short"}
 	out, _ := s.run(t, "/usr/bin/python3", append(args, what...)...)
 	r, err := junit(dir + "/junit.xml")
 	if err != nil {
@@ -168,7 +167,7 @@ func junit(file string) (results, error) {
 	}
 	r := results{}
 	for _, c := range doc.Cases {
-		class := c.Class[max(0, strings.Index(c.Class, "test_")):]
+		class := c.Class[max(0, strings.LastIndex(c.Class, "test_")):]
 		how := passed
 		switch {
 		case c.Failure != nil || c.Error != nil:

@@ -32,7 +32,7 @@ func (r *reader) jaas() {
 		return
 	}
 	e := r.given[loginConfig]
-	if _, asked := r.given["sasl.serverconfig"]; asked || r.sasl || c.RequireSASL {
+	if _, asked := r.given["sasl.serverconfig"]; asked {
 		r.bad(e, "%v", err)
 		return
 	}
