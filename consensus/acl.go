@@ -68,11 +68,17 @@ func (d *database) fixACL(ids []jute.ID, acl []jute.ACL) ([]jute.ACL, jute.Code)
 	}
 	fixed := make([]jute.ACL, 0, len(acl))
 	seen := make(map[jute.ACL]struct{}, len(acl))
+	own, expanded := idBytes(ids), 0
 	for _, a := range acl {
 		if _, again := seen[a]; again {
 			continue
 		}
 		seen[a] = struct{}{}
+		if a.ID.Scheme == "auth" {
+			if expanded += own; expanded > d.rules.maxRecord {
+				return nil, jute.BadArguments // before it is made: no transaction can hold it
+			}
+		}
 		switch {
 		case a.ID == anyone:
 			fixed = append(fixed, a)

@@ -54,8 +54,12 @@ func (d *database) identify(remote netip.Addr, certs []*x509.Certificate) ([]jut
 	return append(ids, jute.ID{Scheme: "x509", ID: name}), nil
 }
 
-// maxIDs bounds what one connection proves: each request looks through it.
-const maxIDs = 100
+// maxIDs and maxIDBytes bound what one connection proves: each request looks through it, and the scheme
+// auth writes it into ACLs.
+const (
+	maxIDs     = 100
+	maxIDBytes = 64 << 10
+)
 
 // authenticate returns who a client is once it has said auth. If it is not ok, the connection ends with
 // AuthFailed.
@@ -70,7 +74,7 @@ func (d *database) authenticate(r *request) (ids []jute.ID, ok bool) {
 		known := slices.ContainsFunc(r.ids, func(id jute.ID) bool { return id.Scheme == "x509" })
 		return r.ids, known
 	case "digest":
-		if r.Data == nil || len(r.ids) >= maxIDs || !knownDigest(d.rules.digestAlg) {
+		if r.Data == nil || len(r.ids) >= maxIDs || idBytes(r.ids)+len(r.Data) > maxIDBytes || !knownDigest(d.rules.digestAlg) {
 			return r.ids, false
 		}
 		digest := digestOf(d.rules.digestAlg, string(r.Data))
@@ -81,6 +85,13 @@ func (d *database) authenticate(r *request) (ids []jute.ID, ok bool) {
 		return with(ids, jute.ID{Scheme: "digest", ID: digest}), true
 	}
 	return r.ids, false
+}
+
+func idBytes(ids []jute.ID) (n int) {
+	for i := range ids {
+		n += len(ids[i].Scheme) + len(ids[i].ID)
+	}
+	return n
 }
 
 func with(ids []jute.ID, id jute.ID) []jute.ID {

@@ -72,9 +72,11 @@ type Config struct {
 	// connections that have one waiting are not read. Default 1000. [globalOutstandingLimit]
 	MaxOutstanding int `toml:"max_outstanding"`
 
-	// MaxWatches bounds the watches of the server; a request that would set one more is refused with
-	// a system error. Default 4194304.
-	MaxWatches int `toml:"max_watches"`
+	// MaxWatches bounds the watches of the server, MaxWatchesPerConnection those of one connection; a
+	// path counts once more for each 256 bytes. A request that would set one more is refused with a
+	// system error. Default 4194304 and 1048576.
+	MaxWatches              int `toml:"max_watches"`
+	MaxWatchesPerConnection int `toml:"max_watches_per_connection"`
 
 	// MaxEphemerals bounds the ephemeral znodes of one session, whose end is one transaction that
 	// names them all. Default 100000.
@@ -293,6 +295,7 @@ func (c Config) Filled() Config {
 	set(&c.MaxRequest, DefaultMaxRequest)
 	set(&c.MaxOutstanding, 1000)
 	set(&c.MaxWatches, tree.DefaultMaxWatches)
+	set(&c.MaxWatchesPerConnection, tree.DefaultMaxWatchesEach)
 	set(&c.MaxEphemerals, 100_000)
 	set(&c.LargeRequests, 100<<20)
 	set(&c.HandshakeTimeout, 10*time.Second)
@@ -346,7 +349,7 @@ func (c Config) Check() error {
 		least int
 	}{
 		{"max_outstanding", d.MaxOutstanding, 1}, {"max_ephemerals", d.MaxEphemerals, 1},
-		{"containers_per_minute", d.ContainersPerMinute, 1}, {"max_watches", d.MaxWatches, 1},
+		{"containers_per_minute", d.ContainersPerMinute, 1}, {"max_watches", d.MaxWatches, 1}, {"max_watches_per_connection", d.MaxWatchesPerConnection, 1},
 	} {
 		if f.value < f.least {
 			bad("%s: %d is below %d", f.name, f.value, f.least)

@@ -65,7 +65,9 @@ type loading struct {
 // Apache's server needs beside a log.
 func load(cfg *Config, store *txnlog.Store, log *slog.Logger) (*loading, error) {
 	l := &loading{rules: rulesOf(cfg), snapshot: -1}
-	l.trees = tree.Config{MaxWatches: cfg.MaxWatches, ExtendedTypes: cfg.TTLNodes, EmulateTTL353: cfg.TTL353}
+	l.trees = tree.Config{
+		MaxWatches: cfg.MaxWatches, MaxWatchesEach: cfg.MaxWatchesPerConnection, ExtendedTypes: cfg.TTLNodes, EmulateTTL353: cfg.TTL353,
+	}
 	l.db = newDatabase(tree.New(l.trees), map[int64]int32{}, l.rules)
 	l.at.start = time.Now()
 	l.at.replay = l.at.start

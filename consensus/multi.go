@@ -11,7 +11,7 @@ import (
 // code 0.
 func (d *database) prepareMulti(w *draft, parts []jute.Request, t *jute.Txn) jute.Code {
 	*t = jute.Txn{Type: jute.OpMulti, Ops: make([]jute.Txn, len(parts))}
-	mark := d.pending.Mark()
+	mark, bytes := d.pending.Mark(), 0
 	for i := range parts {
 		q := parts[i]
 		if mismatched(&q) {
@@ -20,6 +20,10 @@ func (d *database) prepareMulti(w *draft, parts []jute.Request, t *jute.Txn) jut
 		}
 		q.Op = partType(&q)
 		code := operationOf(q.Op).prepare(d, w, &q, &t.Ops[i])
+		if bytes += weight(&t.Ops[i]); bytes > d.rules.maxRecord { // ACLs grow: prepare would see it too late
+			d.pending.Rollback(mark)
+			return jute.BadArguments
+		}
 		if code != jute.OK {
 			d.pending.Rollback(mark)
 			w.over = nil
@@ -29,6 +33,15 @@ func (d *database) prepareMulti(w *draft, parts []jute.Request, t *jute.Txn) jut
 		d.pending.Add(&w.header, &t.Ops[i])
 	}
 	return jute.OK
+}
+
+// weight is at most what a transaction takes in the log.
+func weight(t *jute.Txn) int {
+	n := len(t.Path) + len(t.Data)
+	for i := range t.ACL {
+		n += len(t.ACL[i].ID.Scheme) + len(t.ACL[i].ID.ID)
+	}
+	return n
 }
 
 // fail makes errors of the part that failed and of those after it. Those before stay as they are, as
@@ -85,18 +98,25 @@ func appendPartError(b []byte, code jute.Code) []byte {
 	return jute.AppendInt(jute.MultiHeader{Type: jute.OpError, Err: code}.AppendTo(b), int32(code))
 }
 
+// maxMultiRead is the length of a multiRead's reply after which its parts are refused: a request may ask
+// for the same large znode many thousand times.
+const maxMultiRead = 64 << 20
+
 // readMulti answers a multiRead: parts that fail do so alone. Their flags for watches are ignored.
 func (d *database) readMulti(b []byte, r *request) ([]byte, jute.Code) {
-	part := *r
+	part, begin := *r, len(b)
 	for i := range r.Ops {
 		part.Request = r.Ops[i]
 		part.Watch = false
 		start := len(b)
 		b = jute.MultiHeader{Type: part.Op}.AppendTo(b)
 		var code jute.Code
-		if part.Op == jute.OpGetData {
+		switch {
+		case start-begin > maxMultiRead:
+			code = jute.SystemError
+		case part.Op == jute.OpGetData:
 			b, code = d.readData(b, &part)
-		} else {
+		default:
 			b, code = d.readChildren(b, &part)
 		}
 		if code != jute.OK {

@@ -34,13 +34,18 @@ const (
 
 // A Config bounds a Tree and says how it reads owners.
 type Config struct {
-	MaxWatches    int  // pairs of path and watcher; 0: DefaultMaxWatches
-	ExtendedTypes bool // an owner whose top byte is 0xff is a time to live, not a session (zookeeper.extendedTypesEnabled)
-	EmulateTTL353 bool // with ExtendedTypes: so is any negative owner but the container's, as ZooKeeper 3.5.3 wrote it
+	MaxWatches     int  // pairs of path and watcher, where a path counts once more for each 256 bytes; 0: DefaultMaxWatches
+	MaxWatchesEach int  // the same of one watcher; 0: DefaultMaxWatchesEach
+	ExtendedTypes  bool // an owner whose top byte is 0xff is a time to live, not a session (zookeeper.extendedTypesEnabled)
+	EmulateTTL353  bool // with ExtendedTypes: so is any negative owner but the container's, as ZooKeeper 3.5.3 wrote it
 }
 
-// DefaultMaxWatches takes about half a gigabyte when used up.
-const DefaultMaxWatches = 4 << 20
+// The defaults: all watches take about half a gigabyte when used up with short paths, and one watcher
+// cannot take the room of all others.
+const (
+	DefaultMaxWatches     = 4 << 20
+	DefaultMaxWatchesEach = 1 << 20
+)
 
 // A Tree is all znodes. Create one with New or Load.
 type Tree struct {
@@ -62,6 +67,9 @@ type Tree struct {
 func empty(cfg Config) *Tree {
 	if cfg.MaxWatches == 0 {
 		cfg.MaxWatches = DefaultMaxWatches
+	}
+	if cfg.MaxWatchesEach == 0 {
+		cfg.MaxWatchesEach = DefaultMaxWatchesEach
 	}
 	return &Tree{
 		cfg: cfg, index: newIndex(), acls: newACLs(), owners: owners{sessions: map[int64][]*Node{}},

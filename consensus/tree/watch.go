@@ -42,8 +42,9 @@ type Fired struct {
 // order in which they hear of it.
 type watches struct {
 	paths     map[string]*watched
-	watchers  map[Watcher]map[*watched]struct{}
+	watchers  map[Watcher]*watcher
 	pairs     int // of path and watcher
+	weight    int // of all pairs
 	entries   int // as ZooKeeper counts
 	recursive int // pairs with Recursive: without any, no ancestor is asked
 	fired     []Fired
@@ -55,13 +56,25 @@ type watched struct {
 	by   []watch
 }
 
+type watcher struct {
+	paths  map[*watched]struct{}
+	weight int
+}
+
+// weighty is how long a path may be for its watch to count as one. Paths may be long, and need not exist.
+const weighty = 256
+
+func (p *watched) weight() int { return weightOf(p.path) }
+
+func weightOf(path string) int { return 1 + len(path)/weighty }
+
 type watch struct {
 	w     Watcher
 	kinds Kind
 }
 
 func newWatches() watches {
-	return watches{paths: map[string]*watched{}, watchers: map[Watcher]map[*watched]struct{}{}}
+	return watches{paths: map[string]*watched{}, watchers: map[Watcher]*watcher{}}
 }
 
 func (p *watched) of(w Watcher) (int, bool) {
@@ -86,7 +99,8 @@ func (s *watches) set(e *watch, kinds Kind) {
 	e.kinds = kinds
 }
 
-// Watch registers w for path, which need not exist. It is false if that would be more than Config.MaxWatches.
+// Watch registers w for path, which need not exist. It is false if that would be more than Config.MaxWatches,
+// or more than one watcher may have.
 func (t *Tree) Watch(path string, w Watcher, kind Kind) bool {
 	s := &t.watches
 	p := s.paths[path]
@@ -96,7 +110,8 @@ func (t *Tree) Watch(path string, w Watcher, kind Kind) bool {
 			return true
 		}
 	}
-	if s.pairs >= t.cfg.MaxWatches {
+	mine, weight := s.watchers[w], weightOf(path)
+	if s.weight+weight > t.cfg.MaxWatches || mine != nil && mine.weight+weight > t.cfg.MaxWatchesEach || weight > t.cfg.MaxWatchesEach {
 		return false
 	}
 	if p == nil {
@@ -106,13 +121,14 @@ func (t *Tree) Watch(path string, w Watcher, kind Kind) bool {
 	i, _ := p.of(w)
 	p.by = slices.Insert(p.by, i, watch{w: w})
 	s.set(&p.by[i], kind)
-	s.pairs++
-	mine := s.watchers[w]
 	if mine == nil {
-		mine = map[*watched]struct{}{}
+		mine = &watcher{paths: map[*watched]struct{}{}}
 		s.watchers[w] = mine
 	}
-	mine[p] = struct{}{}
+	mine.paths[p] = struct{}{}
+	mine.weight += weight
+	s.weight += weight
+	s.pairs++
 	return true
 }
 
@@ -138,8 +154,10 @@ func (t *Tree) Unwatch(path string, w Watcher, kinds Kind) bool {
 // leave forgets that w watches p, whose list the caller shortens.
 func (s *watches) leave(p *watched, w Watcher) {
 	s.pairs--
+	s.weight -= p.weight()
 	mine := s.watchers[w]
-	if delete(mine, p); len(mine) == 0 {
+	mine.weight -= p.weight()
+	if delete(mine.paths, p); len(mine.paths) == 0 {
 		delete(s.watchers, w)
 	}
 }
@@ -167,13 +185,18 @@ func (t *Tree) Watching(path string, w Watcher, kinds Kind) Kind {
 // Forget takes away all that w watches.
 func (t *Tree) Forget(w Watcher) {
 	s := &t.watches
-	for p := range s.watchers[w] { // in any order: nobody is told
+	mine := s.watchers[w]
+	if mine == nil {
+		return
+	}
+	for p := range mine.paths { // in any order: nobody is told
 		i, _ := p.of(w)
 		s.set(&p.by[i], 0)
 		p.by = slices.Delete(p.by, i, i+1)
 		s.pairs--
 		s.prune(p)
 	}
+	s.weight -= mine.weight
 	delete(s.watchers, w)
 }
 
@@ -277,7 +300,7 @@ func (t *Tree) WatchSummary(kinds Kind) (watchers, paths, pairs int) {
 		pairs += len(by)
 	}
 	for w := range t.watches.watchers {
-		for p := range t.watches.watchers[w] {
+		for p := range t.watches.watchers[w].paths {
 			if i, _ := p.of(w); p.by[i].kinds&kinds != 0 {
 				watchers++
 				break
@@ -315,7 +338,7 @@ func (t *Tree) ByWatcher(kinds Kind) iter.Seq2[Watcher, []string] {
 		var paths []string
 		for _, w := range slices.Sorted(maps.Keys(t.watches.watchers)) {
 			paths = paths[:0]
-			for p := range t.watches.watchers[w] {
+			for p := range t.watches.watchers[w].paths {
 				if i, _ := p.of(w); p.by[i].kinds&kinds != 0 {
 					paths = append(paths, p.path)
 				}

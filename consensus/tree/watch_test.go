@@ -151,6 +151,38 @@ func TestWatchesAreBounded(t *testing.T) {
 	}
 }
 
+func TestWatchesOfOneWatcherAreBounded(t *testing.T) {
+	tr := New(Config{MaxWatches: 10, MaxWatchesEach: 2})
+	if !tr.Watch("/a", 1, Data) || !tr.Watch("/b", 1, Data) || tr.Watch("/c", 1, Data) || !tr.Watch("/c", 2, Data) {
+		t.Error("each watcher may have two, and the others two of their own")
+	}
+	if tr.Unwatch("/a", 1, Data); !tr.Watch("/c", 1, Data) {
+		t.Error("what a watcher gives up is room for it")
+	}
+	if tr.Forget(1); !tr.Watch("/d", 1, Data) || !tr.Watch("/e", 1, Data) {
+		t.Error("a watcher that comes again begins with nothing")
+	}
+}
+
+func TestLongPathsAreMoreWatches(t *testing.T) {
+	tr := New(Config{MaxWatches: 100})
+	long := "/" + strings.Repeat("x", 90*weighty)
+	if !tr.Watch(long, 1, Data) || tr.Watch(long, 2, Data) {
+		t.Error("a path of many bytes counts as many watches")
+	}
+	for i := range 9 {
+		if !tr.Watch(fmt.Sprint("/", i), 3, Data) {
+			t.Fatalf("%d: refused below the limit", i)
+		}
+	}
+	if tr.Watch("/z", 3, Data) {
+		t.Error("more than the limit")
+	}
+	if tr.Unwatch(long, 1, Data); !tr.Watch(long, 2, Data) {
+		t.Error("its room comes back")
+	}
+}
+
 func TestUnwatch(t *testing.T) {
 	tr := New(Config{})
 	tr.Watch("/a", 1, AnyKind)
