@@ -285,6 +285,9 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 			f.m.blocks--
 		}
 		f.n.write(part, int(off))
+		if f.m.rng.IntN(4) == 0 {
+			f.n.writeBack(f.m.rng)
+		}
 	})
 	if room < len(p) {
 		return room, syscall.ENOSPC
@@ -317,6 +320,21 @@ func (n *inode) sync() {
 		}
 	}
 	clear(n.dirty)
+}
+
+// writeBack is what a kernel does by itself: some sectors reach the disk before anybody asks. They stay
+// dirty, so that no test can rely on it.
+func (n *inode) writeBack(rng *rand.Rand) {
+	for _, s := range slices.Sorted(maps.Keys(n.dirty)) {
+		from, to := s*sector, min((s+1)*sector, len(n.data))
+		if from >= to || rng.IntN(3) == 0 {
+			continue
+		}
+		if to > len(n.disk) {
+			n.disk = append(n.disk, make([]byte, to-len(n.disk))...)
+		}
+		copy(n.disk[from:to], n.data[from:to])
+	}
 }
 
 func (n *inode) truncate(size int) {

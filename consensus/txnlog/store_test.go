@@ -463,3 +463,36 @@ func TestTornTailIsCut(t *testing.T) {
 		}
 	}
 }
+
+// A snapshot that another member sent is what the log goes on from, in a new file.
+func TestSnapshotAheadOfTheLog(t *testing.T) {
+	r := newRig(t, Config{})
+	r.start()
+	r.put(1, 3, false)
+	r.snap(9, 9)
+	r.put(10, 11, false)
+	if !strings.Contains(r.files(), "log.1 log.a snapshot.0 snapshot.9") {
+		t.Error(r.files())
+	}
+	if snapshot, zxids, err := r.load(); err != nil || snapshot != 9 || !slices.Equal(zxids, []int64{10, 11}) {
+		t.Errorf("snapshot %d, %v, %v", snapshot, zxids, err)
+	}
+	// Without it nobody knows what was between.
+	delete(r.fs.live, "d/version-2/snapshot.9")
+	if _, _, err := r.load(); err == nil || !strings.Contains(err.Error(), "what was between is missing") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What a crash leaves of a log that was being created is removed.
+func TestUnbornLog(t *testing.T) {
+	for _, data := range [][]byte{nil, make([]byte, 5), make([]byte, 5000), appendHeader(nil, logMagic, 0)[:7]} {
+		r := newRig(t, Config{})
+		r.start()
+		r.put(1, 3, false)
+		r.fs.live["d/version-2/log.4"] = &inode{data: data}
+		if _, zxids, err := r.load(); err != nil || len(zxids) != 3 || strings.Contains(r.files(), "log.4") {
+			t.Errorf("%x: %d records, %v, %s", data, len(zxids), err, r.files())
+		}
+	}
+}
