@@ -193,6 +193,7 @@ func (z *zkSession) guard(ctx context.Context, c *zk.Client, lost context.Cancel
 			return
 		case <-changed:
 		case <-late:
+			st, _ = c.State() // with the last attempt's error
 			lost(fmt.Errorf("%w for %v: %w", zk.ErrUnreachable, z.patience, st.Err))
 			return
 		}

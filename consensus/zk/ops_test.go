@@ -273,7 +273,7 @@ func TestPersistentWatches(t *testing.T) {
 		_, _, one, err := c.ChildrenW(ctx, "/")
 		noError(t, err)
 		_, _, _ = writer.Create(ctx, "/a", nil, Persistent, nil)
-		if e := <-one.C(); e.Type != jute.EventChildrenChanged || e.Path != "/" {
+		if e := eventOf(t, one); e.Type != jute.EventChildrenChanged || e.Path != "/" {
 			t.Fatalf("one-shot %+v", e)
 		}
 		_, _, err = writer.Create(ctx, "/a/b", nil, Persistent, nil)

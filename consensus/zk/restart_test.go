@@ -53,7 +53,7 @@ func TestSessionOutlivesTheServer(t *testing.T) {
 			_, _, err = c.Create(ctx, "/other", nil, Persistent, nil)
 			noError(t, err)
 			for o, typ := range map[*OneShot]jute.EventType{changes: jute.EventDataChanged, appears: jute.EventCreated} {
-				if e := <-o.C(); e.Type != typ || e.Err != nil {
+				if e := eventOf(t, o); e.Type != typ || e.Err != nil {
 					t.Errorf("one-shot %+v, want type %d", e, typ)
 				}
 			}

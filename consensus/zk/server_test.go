@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -130,10 +131,25 @@ func dialMember(t testing.TB, s *member, cfg Config) *Client {
 	return c
 }
 
+var (
+	rootsMu sync.Mutex
+	roots   = map[testing.TB]int64{}
+)
+
+// rootOf is another number for each run of a test, the same for all its clients.
+func rootOf(t testing.TB) int64 {
+	rootsMu.Lock()
+	defer rootsMu.Unlock()
+	if roots[t] == 0 {
+		roots[t] = int64(len(roots) + 1)
+	}
+	return roots[t]
+}
+
 // dialRoot connects below a path of the test's own.
 func dialRoot(t testing.TB, s *member, cfg Config) *Client {
 	t.Helper()
-	cfg.Chroot = "/" + strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())
+	cfg.Chroot = "/" + strings.NewReplacer("/", "-", "#", "-").Replace(t.Name()) + strconv.FormatInt(rootOf(t), 36)
 	c := dialMember(t, s, cfg)
 	if err := c.CreateAll(t.Context(), "/", nil); err != nil {
 		t.Fatal(err)
@@ -147,6 +163,18 @@ func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// eventOf waits for a one-shot watch.
+func eventOf(t testing.TB, o *OneShot) Event {
+	t.Helper()
+	select {
+	case e := <-o.C():
+		return e
+	case <-within(t).Done():
+		t.Fatalf("no event of %s", o.path)
+		return Event{}
+	}
 }
 
 func noError(t testing.TB, err error) {

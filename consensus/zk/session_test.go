@@ -85,7 +85,7 @@ func TestReconnect(t *testing.T) {
 		p.event(jute.EventCreated, "/e")
 		p.reply(jute.XidAuth, 0, 0, nil)
 		p.reply(jute.XidSetWatches, 99, 0, nil)
-		if e := <-one.C(); e.Type != jute.EventCreated || e.Path != "/e" {
+		if e := eventOf(t, one); e.Type != jute.EventCreated || e.Path != "/e" {
 			t.Errorf("event %+v", e)
 		}
 		p.reply(p.want(jute.OpSetData, "/waits"), 100, 0, stat())
@@ -240,7 +240,7 @@ func TestExpiry(t *testing.T) {
 			if _, err := waits.Wait(t.Context()); !isCode(err, jute.SessionExpired) || Uncertain(err) {
 				t.Errorf("what waited: %v", err)
 			}
-			if e := <-one.C(); !errors.Is(e.Err, jute.SessionExpired) {
+			if e := eventOf(t, one); !errors.Is(e.Err, jute.SessionExpired) {
 				t.Errorf("watch: %+v", e)
 			}
 			if !renew {

@@ -130,7 +130,7 @@ func TestOneShotBesidePersistent(t *testing.T) {
 		o2 := <-ones
 		p.event(jute.EventDataChanged, "/a")
 		for _, o := range []*OneShot{o, o2} {
-			if e := <-o.C(); e.Type != jute.EventDataChanged {
+			if e := eventOf(t, o); e.Type != jute.EventDataChanged {
 				t.Errorf("%+v", e)
 			}
 		}
