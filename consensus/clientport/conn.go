@@ -26,6 +26,7 @@ type Conn struct {
 	id            uint64
 	remote, local netip.AddrPort
 	secure        bool
+	counted       bool // among those of its address; Server.countMu guards it
 	certificates  []*x509.Certificate
 
 	nc  *net.TCPConn

@@ -2,6 +2,7 @@ package clientport
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -365,5 +366,28 @@ func TestCloseOfWhoDoesNotRead(t *testing.T) {
 		case <-time.After(patience):
 			t.Error("not closed")
 		}
+	}
+}
+
+// Who has read the end of an answer may come again, though the server has not yet heard that it left.
+func TestAddressIsFreeOnceTheEndWasSent(t *testing.T) {
+	m := startMember(t, Config{MaxPerAddress: 1}, func(m *member, b Batch) {
+		if b.Closed == nil {
+			m.echo(b)
+			b.Conn.Close("answered")
+		}
+	})
+	var open []*net.TCPConn
+	for range 5 {
+		c := m.dial()
+		open = append(open, c)
+		send(t, c, frame("x"))
+		want(t, c, frame("x"))
+		if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Fatalf("connection %d: %d, %v; want its end", len(open), n, err)
+		}
+	}
+	if n := m.server.Reasons()[TooManyOfAddress]; n != 0 {
+		t.Errorf("%d connections were too many", n)
 	}
 }

@@ -256,6 +256,7 @@ func (c *Conn) part() {
 		c.mu.Lock()
 		return
 	}
+	c.server.discount(c) // before the client can know, and come again
 	_ = unix.Shutdown(c.fd, unix.SHUT_WR)
 	if c.state.CompareAndSwap(closing, parted) {
 		_ = c.nc.SetReadDeadline(time.Now().Add(linger))

@@ -3,6 +3,7 @@ package clientport
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,14 +38,16 @@ type Server struct {
 	parkMu      sync.Mutex
 	parked      map[*Conn]struct{} // their readers wait
 
-	mu         sync.Mutex
-	stopping   bool
-	lastID     uint64
-	most       int // connections that file descriptors allow
-	conns      map[*Conn]struct{}
+	mu       sync.Mutex
+	stopping bool
+	lastID   uint64
+	most     int // connections that file descriptors allow
+	conns    map[*Conn]struct{}
+	total    Traffic // of connections that are gone
+	tokens   bucket
+
+	countMu    sync.Mutex // the innermost: taken with others held
 	perAddress map[netip.Addr]int
-	total      Traffic // of connections that are gone
-	tokens     bucket
 
 	dirty, drains []*Conn // the member's, between Flush and Flush
 }
@@ -71,7 +74,7 @@ func New(cfg Config, log *slog.Logger) (_ *Server, err error) {
 	if s.most, err = mostConnections(); err != nil {
 		return nil, err
 	}
-	if len(cfg.TLSListen) > 0 || cfg.TLSOptional {
+	if len(cfg.TLSListen) > 0 || cfg.TLSOptional || cfg.TLS.Certificate != "" || cfg.TLS.KeyStore != "" {
 		if s.keys, err = loadKeys(cfg.TLS); err != nil {
 			return nil, err
 		}
@@ -116,6 +119,9 @@ func listen(at netip.AddrPort, backlog int) (*net.TCPListener, error) {
 		network = "tcp4"
 	}
 	l, err := net.ListenTCP(network, net.TCPAddrFromAddrPort(at))
+	if errors.Is(err, syscall.EAFNOSUPPORT) && at.Addr() == netip.IPv6Unspecified() { // all addresses there are
+		l, err = net.ListenTCP("tcp4", &net.TCPAddr{Port: int(at.Port())})
+	}
 	if err != nil || backlog <= 0 {
 		return l, wrap("clientport: listen", err)
 	}
@@ -230,7 +236,6 @@ func (s *Server) admit(nc *net.TCPConn, secure bool) (*Conn, Reason) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	from := c.remote.Addr()
 	switch {
 	case s.stopping:
 		return nil, Stopped
@@ -238,15 +243,15 @@ func (s *Server) admit(nc *net.TCPConn, secure bool) (*Conn, Reason) {
 		return nil, TooMany
 	case len(s.conns) >= s.most:
 		return nil, NoDescriptors
-	case s.cfg.MaxPerAddress > 0 && s.perAddress[from] >= s.cfg.MaxPerAddress:
+	case !s.count(c):
 		return nil, TooManyOfAddress
 	case s.cfg.ThrottleTokens > 0 && !s.tokens.take(&s.cfg, time.Now()):
+		s.discount(c)
 		return nil, Throttled
 	}
 	s.lastID++
 	c.id = s.lastID
 	s.conns[c] = struct{}{}
-	s.perAddress[from]++
 	return c, ""
 }
 
@@ -255,11 +260,36 @@ func (s *Server) forget(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if s.perAddress[c.remote.Addr()]--; s.perAddress[c.remote.Addr()] == 0 {
-		delete(s.perAddress, c.remote.Addr())
-	}
+	s.discount(c)
 	s.total.Closed++
 	s.total.add(c.Traffic())
+}
+
+// count counts a connection among those of its address, if there may be one more.
+func (s *Server) count(c *Conn) bool {
+	s.countMu.Lock()
+	defer s.countMu.Unlock()
+	from := c.remote.Addr()
+	if s.cfg.MaxPerAddress > 0 && s.perAddress[from] >= s.cfg.MaxPerAddress {
+		return false
+	}
+	s.perAddress[from]++
+	c.counted = true
+	return true
+}
+
+// discount takes it out again, once.
+func (s *Server) discount(c *Conn) {
+	s.countMu.Lock()
+	defer s.countMu.Unlock()
+	from := c.remote.Addr()
+	if !c.counted {
+		return
+	}
+	c.counted = false
+	if s.perAddress[from]--; s.perAddress[from] == 0 {
+		delete(s.perAddress, from)
+	}
 }
 
 func (t *Traffic) add(u Traffic) {
@@ -294,6 +324,17 @@ func (s *Server) Reload() error {
 		return nil
 	}
 	return s.keys.reload()
+}
+
+// TLS is how a server beside this one can speak TLS with the same certificates, nil if there are none.
+func (s *Server) TLS() *tls.Config {
+	if s.keys == nil {
+		return nil
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.keys.config(), nil },
+	}
 }
 
 // Reasons is how many connections ended for each.
