@@ -13,6 +13,9 @@ const (
 	stalledAfter = 150 * time.Millisecond
 )
 
+// fewSessions that expire at once are named one by one in the log.
+const fewSessions = 16
+
 func millis(ms int32) time.Duration { return time.Duration(ms) * time.Millisecond }
 
 // notice compares the clock with when the loop meant to wake.
@@ -34,9 +37,15 @@ func (l *loop) expire() {
 	if l.full.refuses(l.now) {
 		return
 	}
-	for _, id := range l.sessions.Expire(l.now) {
+	due := l.sessions.Expire(l.now)
+	if len(due) > fewSessions {
+		l.log.Info("sessions expired", "count", len(due), "first", sessionID(due[0]))
+	}
+	for _, id := range due {
 		l.stats.meters.StaleSessionsExpired++
-		l.log.Info("session expired", "session", sessionID(id))
+		if len(due) <= fewSessions {
+			l.log.Info("session expired", "session", sessionID(id))
+		}
 		l.ask(&asked{request: request{Request: jute.Request{Op: jute.OpCloseSession}, session: id}, at: l.now})
 	}
 }

@@ -51,9 +51,11 @@ func New(cfg Config, log *slog.Logger) (*Member, error) {
 	}
 	m := &Member{cfg: cfg, log: log, users: users, port: port, control: make(chan control), ended: make(chan struct{})}
 	if cfg.Admin.IsValid() || cfg.Metrics.IsValid() {
-		m.admin = adminport.New(adminport.Config{
-			Listen: cfg.Admin, Metrics: cfg.Metrics, Path: cfg.AdminPath, Idle: cfg.AdminIdle,
-		}, m, log)
+		admin := adminport.Config{Listen: cfg.Admin, Metrics: cfg.Metrics, Path: cfg.AdminPath, Idle: cfg.AdminIdle}
+		if cfg.AdminTLS != "" {
+			admin.TLS, admin.TLSOnly = port.TLS(), cfg.AdminTLS == "only"
+		}
+		m.admin = adminport.New(admin, m, log)
 	}
 	return m, nil
 }
@@ -177,10 +179,7 @@ func (m *Member) serve(ctx context.Context, ready func(), store *txnlog.Store, l
 
 	err := l.run(ctx)
 	stop(err)
-	if last := l.writing; last != nil && err == nil {
-		<-store.Written() // it is taken, and finished whatever comes
-	}
-	stopStore()
+	stopStore() // what the log has taken it finishes
 	parts.Wait()
 	close(failed)
 	for e := range failed {
