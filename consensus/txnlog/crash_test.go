@@ -19,7 +19,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed alone")
-	seedsFlag = flag.Int("seeds", 2000, "how many seeds the simulations run")
+	seedsFlag = flag.Int("seeds", 1500, "how many seeds the simulations run")
 )
 
 // A member is what the simulation knows of the one whose store it drives: every record that was
