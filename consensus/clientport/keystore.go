@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
@@ -43,23 +44,54 @@ func readKeyStore(file, said, password string) (c tls.Certificate, err error) {
 	if err != nil {
 		return c, err
 	}
-	switch kind {
+	switch inside(kind, text) {
 	case "PEM":
 		c, err = pairPEM(text, text, password)
 	case "PKCS12":
-		key, leaf, more, err := pkcs12.DecodeChain(text, password)
-		if err != nil {
-			return c, wrap(file, err)
-		}
-		chain := [][]byte{leaf.Raw}
-		for _, m := range more {
-			chain = append(chain, m.Raw)
-		}
-		return pair(key, chain)
+		c, err = keyOfPKCS12(text, password)
 	case "JKS":
 		c, err = keyOfJKS(text, password)
 	}
 	return c, wrap(file, err)
+}
+
+// inside is the type of a store of Java's by its first bytes. Java reads either under both names, and its
+// keytool writes PKCS12 into a .jks that it makes.
+func inside(kind string, text []byte) string {
+	switch {
+	case kind == "PEM":
+	case bytes.HasPrefix(text, []byte{0xfe, 0xed, 0xfe, 0xed}):
+		return "JKS"
+	case bytes.HasPrefix(text, []byte{0x30}):
+		return "PKCS12"
+	}
+	return kind
+}
+
+// keyOfPKCS12 finds the key's certificate and those above it among all that the store holds.
+func keyOfPKCS12(text []byte, password string) (c tls.Certificate, err error) {
+	key, first, more, err := pkcs12.DecodeChain(text, password)
+	if err != nil {
+		return c, err
+	}
+	all := append([]*x509.Certificate{first}, more...)
+	leaf := slices.IndexFunc(all, func(c *x509.Certificate) bool { return belongs(key, c) })
+	if leaf < 0 {
+		return c, errors.New("the private key is not of a certificate in it")
+	}
+	last := all[leaf]
+	chain := [][]byte{last.Raw}
+	for range all {
+		above := slices.IndexFunc(all, func(c *x509.Certificate) bool {
+			return bytes.Equal(c.RawSubject, last.RawIssuer) && !bytes.Equal(c.Raw, last.Raw)
+		})
+		if above < 0 || bytes.Equal(last.RawSubject, last.RawIssuer) {
+			break
+		}
+		last = all[above]
+		chain = append(chain, last.Raw)
+	}
+	return pair(key, chain)
 }
 
 func keyOfJKS(text []byte, password string) (tls.Certificate, error) {
@@ -103,7 +135,7 @@ func readTrustStore(file, said, password string) (out []*x509.Certificate, err e
 	if err != nil {
 		return nil, err
 	}
-	switch kind {
+	switch inside(kind, text) {
 	case "PEM":
 		out, err = certificatesPEM(text)
 	case "PKCS12":
@@ -220,13 +252,21 @@ func pair(key any, chain [][]byte) (c tls.Certificate, err error) {
 	if c.Leaf, err = x509.ParseCertificate(chain[0]); err != nil {
 		return c, err
 	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
+	if _, ok := key.(crypto.Signer); !ok {
 		return c, fmt.Errorf("private key of type %T cannot sign", key)
 	}
-	if public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(c.Leaf.PublicKey) {
+	if !belongs(key, c.Leaf) {
 		return c, errors.New("the private key is not the certificate's")
 	}
 	c.PrivateKey, c.Certificate = key, chain
 	return c, nil
+}
+
+func belongs(key any, c *x509.Certificate) bool {
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return false
+	}
+	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(c.PublicKey)
 }
