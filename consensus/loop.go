@@ -55,6 +55,8 @@ type loop struct {
 	groups  chan<- *txnlog.Group
 	results <-chan txnlog.Written
 	keep    chan<- *copying
+	epoch   func(int64) error // makes an epoch durable
+	failed  error             // why the loop must end
 	keptOut <-chan kept
 	control <-chan control
 	words   fourletter.Whitelist
@@ -116,6 +118,9 @@ func (l *loop) run(ctx context.Context) error {
 			return err
 		}
 		l.round()
+		if l.failed != nil {
+			return l.failed
+		}
 	}
 }
 
@@ -197,7 +202,7 @@ func (l *loop) round() {
 	l.abandon()
 	l.stats.meters.Rotate(l.now)
 	l.agree()
-	if groups, group := l.ready(); groups != nil {
+	if groups, group := l.ready(); groups != nil && l.failed == nil {
 		select {
 		case groups <- group:
 			l.taken()

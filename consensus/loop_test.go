@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,5 +209,29 @@ func TestLostConnectionsLeaveNothing(t *testing.T) {
 	w.silent()
 	if b.l.sessions.Len() != 2 {
 		t.Errorf("%d sessions", b.l.sessions.Len())
+	}
+}
+
+// The counter of an epoch ends: what the member remembers moves on before the log does.
+func TestNextEpochIsDurableFirst(t *testing.T) {
+	b := newBench(t, nil)
+	var entered []int64
+	b.l.db.tree.SetLastZxid(0x1fffffffe)
+	b.l = newLoop(b.now, b.l.cfg, b.l.log, b.l.db)
+	b.l.port = b
+	b.l.epoch = func(n int64) error { entered = append(entered, n); return nil }
+	b.join() // takes the last zxid of the epoch
+	if len(entered) != 0 {
+		t.Fatalf("entered %v too early", entered)
+	}
+	w := b.dial()
+	w.send(connectFrame(jute.ConnectRequest{Timeout: 5000}))
+	if !slices.Equal(entered, []int64{2}) {
+		t.Fatalf("entered %v, want epoch 2", entered)
+	}
+	b.l.epoch = func(int64) error { return errors.New("no disk") }
+	b.l.enter(3)
+	if b.l.failed == nil {
+		t.Error("the member goes on with an epoch it cannot remember")
 	}
 }

@@ -153,6 +153,7 @@ func (m *Member) serve(ctx context.Context, ready func(), store *txnlog.Store, l
 	jobs, results := make(chan *copying, 1), make(chan kept, 1)
 	l.port, l.batches = m.port, m.port.Batches()
 	l.groups, l.results = store.Groups(), store.Written()
+	l.epoch = func(n int64) error { return raiseEpochs(store, n) }
 	l.keep, l.keptOut, l.control = jobs, results, m.control
 	l.traffic = func() (clientport.Traffic, map[clientport.Reason]uint64) { return m.port.Traffic(), m.port.Reasons() }
 	l.measure = func(conn uint64, word string) { go m.measure(conn, word) }
@@ -187,6 +188,20 @@ func (m *Member) serve(ctx context.Context, ready func(), store *txnlog.Store, l
 	}
 	m.log.Info("stopped serving", "zxid", hexadecimal(l.db.tree.LastZxid()))
 	return err
+}
+
+// raiseEpochs makes an epoch durable; one that is later already stays.
+func raiseEpochs(store *txnlog.Store, n int64) error {
+	have := store.Epochs()
+	if have.Accepted < n {
+		if err := store.SetAcceptedEpoch(n); err != nil {
+			return err
+		}
+	}
+	if have.Current < n {
+		return store.SetCurrentEpoch(n)
+	}
+	return nil
 }
 
 // sizes are the bytes of the directories, 0 if they cannot be read.

@@ -75,12 +75,22 @@ func (l *loop) do(effects []zab.Effect) {
 		switch e := e.(type) {
 		case zab.Append:
 			l.group.Last = e.Last // the records are there since they were prepared
+		case zab.Enter:
+			l.enter(e.Epoch)
 		case zab.Deliver:
 			l.deliver(e.Zxid)
 		case zab.Refuse:
 			l.refuse(e.First)
 		case zab.Lead:
 		}
+	}
+}
+
+// enter makes an epoch durable. It happens once in four thousand million transactions, so that the loop
+// may wait for it; if it fails, nothing is logged any more and the member stops.
+func (l *loop) enter(epoch uint32) {
+	if err := l.epoch(int64(epoch)); err != nil {
+		l.failed = fmt.Errorf("consensus: enter epoch %d: %w", epoch, err)
 	}
 }
 

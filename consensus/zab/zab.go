@@ -94,12 +94,18 @@ type (
 
 	// Lead says that this peer leads from now on.
 	Lead struct{}
+
+	// Enter asks for an epoch to be made durable, as accepted and as current, before any effect that
+	// follows: a log whose last zxid is of a later epoch than the member remembers is refused at the next
+	// start. A member alone gets there when the counter of its epoch is used up.
+	Enter struct{ Epoch uint32 }
 )
 
 func (Append) effect()  {}
 func (Deliver) effect() {}
 func (Refuse) effect()  {}
 func (Lead) effect()    {}
+func (Enter) effect()   {}
 
 // A Peer is one member of the ensemble.
 type Peer struct {
@@ -182,6 +188,9 @@ func (p *Peer) propose(ev Propose) {
 	}
 	if ev.First != p.Next() || ev.Last < ev.First {
 		panic(fmt.Sprintf("zab: proposal of 0x%x to 0x%x, next is 0x%x", ev.First, ev.Last, p.Next()))
+	}
+	if e := EpochOf(ev.Last); e != EpochOf(p.proposed) {
+		p.do(Enter{Epoch: e})
 	}
 	p.proposed = ev.Last
 	p.do(Append(ev))

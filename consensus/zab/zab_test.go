@@ -109,6 +109,17 @@ func TestEpochIsKept(t *testing.T) {
 	}
 }
 
+// When the counter is used up, the next epoch is durable before anything of it is logged.
+func TestCounterUsedUp(t *testing.T) {
+	p := leading(0x3fffffffe)
+	if got := show(p.Step(now, Propose{First: 0x3ffffffff, Last: 0x3ffffffff})); got != "Append{17179869183 17179869183}" {
+		t.Errorf("the last of an epoch: %q", got)
+	}
+	if got := show(p.Step(now, Propose{First: 0x400000000, Last: 0x400000005})); got != "Enter{4} Append{17179869184 17179869189}" {
+		t.Errorf("the first of the next: %q", got)
+	}
+}
+
 func TestNumbersAreGivenAgainAfterARefusal(t *testing.T) {
 	p := leading(5)
 	p.Step(now, Propose{First: 6, Last: 8})
