@@ -36,6 +36,9 @@ type wire struct {
 	asked  int    // frames sent
 	done   int    // frames that the member has counted as answered
 	closed string // why the member ended it
+
+	traffic clientport.Traffic // what the port says
+	over    bool
 }
 
 func (w *wire) ID() uint64                        { return w.id }
@@ -48,7 +51,8 @@ func (w *wire) Close(r clientport.Reason)         { w.closed = string(r) }
 func (w *wire) Refuse(r clientport.Reason, err error) {
 	w.closed = string(r) + ": " + err.Error()
 }
-func (w *wire) Traffic() clientport.Traffic { return clientport.Traffic{} }
+func (w *wire) Traffic() clientport.Traffic { return w.traffic }
+func (w *wire) Over() bool                  { return w.over }
 
 func newBench(t *testing.T, change func(*Config)) *bench {
 	t.Helper()

@@ -26,6 +26,7 @@ type line interface {
 	Close(reason clientport.Reason)
 	Refuse(reason clientport.Reason, why error)
 	Traffic() clientport.Traffic
+	Over() bool
 }
 
 // Why the member ends connections.
@@ -47,7 +48,7 @@ type stage uint8
 
 const (
 	fresh    stage = iota // its first frame is a connect request
-	deciding              // that asked for a session: what follows is held
+	deciding              // that asked for a session: what follows waits
 	open                  // it has a session
 	leaving               // it asked to close, or is closed: nothing more is taken
 )
@@ -63,12 +64,14 @@ type client struct {
 	timeout time.Duration       // agreed with this connection
 	proof   *sasl.Exchange      // nil: none begun
 	ids     []jute.ID           // replaced, never changed: requests under way keep theirs
-	held    [][]byte            // frames behind an undecided session
+	rest    [][]byte            // frames behind an undecided session, or beyond a round's share
 	queue   fifo[*asked]        // not answered yet, in order; empty or beginning with a write
 
 	out   []byte // what it is told in this round
 	done  int    // frames answered since the connection heard of it
 	dirty bool   // it is among those to be flushed
+	share int    // bytes told in this round
+	taken int64  // bytes it had taken when that was last looked at
 
 	tally tally
 }
@@ -129,7 +132,7 @@ func (l *loop) accept(on line) *client {
 func (l *loop) lost(c *client) {
 	delete(l.clients, c.line.ID())
 	l.detach(c)
-	c.gone, c.stage, c.held = true, leaving, nil
+	c.gone, c.stage, c.rest = true, leaving, nil
 	c.queue.reset()
 }
 
@@ -149,30 +152,13 @@ func (l *loop) hangUp(c *client, reason clientport.Reason, err error) {
 	}
 	l.write(c)
 	l.detach(c)
-	c.gone, c.stage, c.held = true, leaving, nil
+	c.gone, c.stage, c.rest = true, leaving, nil
 	c.queue.reset()
 	l.hung = true
 	if err != nil {
 		c.line.Refuse(reason, err)
 	} else {
 		c.line.Close(reason)
-	}
-}
-
-// frames takes whole frames apart. They are the member's: requests alias them.
-func (l *loop) frames(c *client, b []byte) {
-	for len(b) >= 4 && c.stage != leaving {
-		n := int(binary.BigEndian.Uint32(b))
-		frame := b[4 : 4+n : 4+n]
-		b = b[4+n:]
-		switch c.stage {
-		case fresh:
-			l.handshake(c, frame)
-		case deciding:
-			c.held = append(c.held, frame)
-		default:
-			l.frame(c, frame)
-		}
 	}
 }
 

@@ -77,19 +77,14 @@ func (l *loop) resume(c *client) {
 	l.attach(c)
 }
 
-// attach gives a connection its session and takes what it sent meanwhile.
+// attach gives a connection its session; what it sent meanwhile is taken in this round.
 func (l *loop) attach(c *client) {
 	c.session = l.sessions.Open(l.now, c.sid, c.timeout)
 	l.owners[c.sid] = c
 	c.stage = open
 	l.connected(c, c.sid, c.timeout, password(c.sid))
-	held := c.held
-	c.held = nil
-	for _, frame := range held {
-		if c.stage != open {
-			return
-		}
-		l.frame(c, frame)
+	if len(c.rest) > 0 {
+		l.unfinished = append(l.unfinished, c)
 	}
 }
 

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"slices"
 	"time"
 
 	"example.org/ha/consensus/jute"
@@ -37,7 +38,7 @@ func (l *loop) expire() {
 	if l.full.refuses(l.now) {
 		return
 	}
-	due := l.sessions.Expire(l.now)
+	due := slices.DeleteFunc(l.sessions.Expire(l.now), l.heard)
 	if len(due) > fewSessions {
 		l.log.Info("sessions expired", "count", len(due), "first", sessionID(due[0]))
 	}

@@ -33,6 +33,8 @@ type loop struct {
 	clients     map[uint64]*client // by the connection's ID
 	owners      map[int64]*client  // by session: the connection it is on
 	dirty       []*client          // those that have something to be flushed
+	unfinished  []*client          // those with a rest, in turn
+	resuming    []*client          // between rounds, its memory
 	hung        bool               // a connection was closed in this round
 	nextSession int64
 
@@ -180,6 +182,9 @@ func (l *loop) begin() {
 // drain takes what else waits, without blocking.
 func (l *loop) drain() error {
 	for range maxBatches {
+		if time.Since(l.now) > roundTime {
+			return nil
+		}
 		select {
 		case b := <-l.batches:
 			l.batch(&b)
@@ -196,6 +201,7 @@ func (l *loop) drain() error {
 
 // round does what is due, and gives out what was answered.
 func (l *loop) round() {
+	l.resumeWork()
 	l.expire()
 	l.sweep()
 	l.startSnapshot()
@@ -243,7 +249,7 @@ func (l *loop) deadline() time.Time {
 	if l.full.refuses(l.now) && d.Before(l.full.probe) {
 		d = l.full.probe // nothing of the above can be done before
 	}
-	if d.Before(l.now) {
+	if d = l.resumeAt(d); d.Before(l.now) {
 		return l.now
 	}
 	return d

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"slices"
 	"strings"
 
 	"example.org/ha/consensus/jute"
@@ -122,7 +123,8 @@ func (d *database) children(b []byte, r *request) ([]byte, *tree.Node, jute.Code
 	if code != jute.OK {
 		return b, nil, code
 	}
-	b = jute.AppendInt(b, int32(n.NumChildren()))
+	const about = 24 // bytes that a child takes
+	b = jute.AppendInt(slices.Grow(b, 4+n.NumChildren()*about), int32(n.NumChildren()))
 	for name := range n.Children() {
 		b = jute.AppendString(b, name)
 	}

@@ -35,6 +35,7 @@ func (l *loop) endReply(c *client, start int, h jute.ReplyHeader) {
 	h.AppendTo(c.out[:start+4])
 	c.tally.ended(h, l.now)
 	size(&l.stats.responses, len(c.out)-start-len(blankHeader))
+	c.share += len(c.out) - start
 	l.touched(c)
 }
 
@@ -83,7 +84,7 @@ func (l *loop) flush() {
 	}
 	for i, c := range l.dirty {
 		l.write(c)
-		c.dirty = false
+		c.dirty, c.share = false, 0
 		l.dirty[i] = nil
 	}
 	l.dirty, l.hung = l.dirty[:0], false

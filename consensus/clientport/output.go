@@ -44,6 +44,10 @@ func (c *Conn) Done(n int) {
 	c.touch()
 }
 
+// Over says that nothing more goes out: the connection is being closed, or was aborted because its client
+// did not read.
+func (c *Conn) Over() bool { return c.over }
+
 // Close ends the connection once what is queued has been sent. Later calls, and later Writes, do nothing.
 func (c *Conn) Close(reason Reason) { c.close(&end{reason: reason}) }
 
@@ -191,7 +195,7 @@ func (c *Conn) drainSlowly() {
 // push writes what is in sending until the socket is full.
 func (c *Conn) push() error {
 	for c.offset < len(c.sending) {
-		n, err := retry(unix.Write, c.fd, c.sending[c.offset:])
+		n, err := transfer(unix.SYS_WRITE, c.fd, c.sending[c.offset:])
 		if err != nil {
 			return err
 		}
