@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,6 +40,7 @@ type Conn struct {
 	greeted bool   // they did
 	born    bool   // the member knows the connection
 	deaf    bool   // what comes is thrown away
+	queued  int64  // frames given to the member
 
 	// The member's.
 	out    []byte
@@ -53,6 +55,7 @@ type Conn struct {
 	resume      chan struct{} // made when first needed
 	outstanding atomic.Int64
 	unread      atomic.Int64 // queued bytes, once the socket did not take some
+	weight      atomic.Int64 // bytes of heavy batches that are not answered
 
 	received, sent, bytesIn, bytesOut atomic.Int64
 
@@ -69,6 +72,7 @@ type Conn struct {
 	end      *end // why; the first one counts
 	idle     chan struct{}
 	marks    []mark // large frames not yet answered
+	heavy    []mark // heavy batches, by their last frame
 	answered int64
 
 	sending []byte // whose busy is, has these two
@@ -141,7 +145,7 @@ func (c *Conn) mustWait() bool {
 	own := c.outstanding.Load()
 	return c.state.Load() == open &&
 		(own >= int64(cfg.MaxOutstanding) || c.unread.Load() >= int64(cfg.MaxUnread) ||
-			own > 0 && c.server.outstanding.Load() > int64(cfg.GlobalOutstanding))
+			own > 0 && c.server.outstanding.Load() > int64(cfg.GlobalOutstanding) || c.overweight())
 }
 
 // awaitParting waits in the reader until all has been sent that will be.
@@ -175,14 +179,14 @@ func (c *Conn) serve() {
 		idle = make(chan struct{})
 		c.idle = idle
 	}
-	credit, large := c.outstanding.Swap(0), 0
+	back := credit{frames: int(c.outstanding.Swap(0)), heavy: int(c.weight.Swap(0))}
 	for _, m := range c.marks {
-		large += m.bytes
+		back.large += m.bytes
 	}
-	c.marks = nil
+	c.marks, c.heavy = nil, nil
 	e := *c.end
 	c.mu.Unlock()
-	c.server.release(int(credit), large)
+	c.server.release(back)
 	if idle != nil {
 		_ = c.nc.SetWriteDeadline(longAgo)
 		<-idle
@@ -220,10 +224,18 @@ func (c *Conn) Traffic() Traffic {
 	}
 }
 
-func retry(f func(int, []byte) (int, error), fd int, p []byte) (n int, err error) {
+// transfer reads into p or writes it, trap says which, on a socket that does not block. The scheduler is not
+// told: a thread that the kernel takes off the processor meanwhile would have another one started in its
+// place, and with a thousand clients that is a thousand reads begun, each with its buffer.
+func transfer(trap uintptr, fd int, p []byte) (int, error) {
 	for {
-		if n, err = f(fd, p); err != unix.EINTR {
-			return n, err
+		n, _, errno := unix.RawSyscall(trap, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		default:
+			return 0, errno
 		}
 	}
 }

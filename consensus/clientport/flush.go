@@ -1,6 +1,9 @@
 package clientport
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
 // A flusher sends for connections that are not slow, away from the member.
 type flusher struct {
@@ -46,17 +49,17 @@ func (s *Server) Flush() {
 	if len(s.dirty) == 0 {
 		return
 	}
-	credit, large := 0, 0
+	var back credit
 	s.drains = s.drains[:0]
 	for _, c := range s.dirty {
 		c.dirty = false
-		drain, n, bytes := c.publish()
-		credit, large = credit+n, large+bytes
+		drain, b := c.publish()
+		back.add(b)
 		if drain {
 			s.drains = append(s.drains, c)
 		}
 	}
-	s.release(credit, large)
+	s.release(back)
 	for _, c := range s.dirty {
 		c.wake()
 	}
@@ -73,11 +76,14 @@ func (s *Server) Flush() {
 }
 
 // release takes back what frames held while they were not answered, and lets readers go on.
-func (s *Server) release(frames, large int) {
-	if large > 0 {
-		s.large.Add(-int64(large))
+func (s *Server) release(b credit) {
+	if b.large > 0 {
+		s.large.Add(-int64(b.large))
 	}
-	if frames > 0 && s.outstanding.Add(-int64(frames)) <= int64(s.cfg.GlobalOutstanding) && s.parkedCount.Load() > 0 {
+	if b.heavy > 0 {
+		s.weight.Add(-int64(b.heavy))
+	}
+	if b.frames > 0 && s.outstanding.Add(-int64(b.frames)) <= int64(s.cfg.GlobalOutstanding) && s.parkedCount.Load() > 0 {
 		s.parkMu.Lock()
 		for c := range s.parked {
 			c.wake()
@@ -100,46 +106,61 @@ func (s *Server) unpark(c *Conn) {
 	s.parkedCount.Add(-1)
 }
 
-// buffers are larger ones that connections take turns with.
+// buffers are larger ones that connections take turns with, by size: each twice the one before.
 type buffers struct {
 	mu   sync.Mutex
-	free [][]byte
+	free [sizes][][]byte
+	held int // bytes in free
 }
 
 const (
 	leastBuffer = 16 << 10
-	mostBuffer  = 256 << 10 // larger ones are left to the collector
-	mostFree    = 64
+	sizes       = 5
+	mostBuffer  = leastBuffer << (sizes - 1) // larger ones are left to the collector
+	mostHeld    = 2 << 20
 )
+
+// sizeFor is the index of the least size for n bytes.
+func sizeFor(n int) int { return bits.Len(uint(max(n, 1)-1) / leastBuffer) }
 
 // grow returns a buffer with the content of b and room for need bytes, and may give b away.
 func (f *buffers) grow(b []byte, need int) []byte {
 	if need <= keepSpare {
 		return append(make([]byte, 0, max(64, min(keepSpare, 2*need))), b...)
 	}
-	var grown []byte
-	if need <= leastBuffer {
-		f.mu.Lock()
-		if n := len(f.free); n > 0 {
-			grown, f.free = f.free[n-1], f.free[:n-1]
-		}
-		f.mu.Unlock()
-	}
-	if grown == nil {
-		grown = make([]byte, 0, max(leastBuffer, need, 2*cap(b)))
-	}
-	grown = append(grown, b...)
+	grown := append(f.get(need), b...)
 	f.put(b)
 	return grown
+}
+
+func (f *buffers) get(need int) []byte {
+	if need > mostBuffer {
+		return make([]byte, 0, need+need/2)
+	}
+	size := sizeFor(need)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.free[size]); n > 0 {
+		b := f.free[size][n-1]
+		f.free[size] = f.free[size][:n-1]
+		f.held -= cap(b)
+		return b
+	}
+	return make([]byte, 0, leastBuffer<<size)
 }
 
 func (f *buffers) put(b []byte) {
 	if cap(b) < leastBuffer || cap(b) > mostBuffer {
 		return
 	}
+	size := sizeFor(cap(b))
+	if cap(b) < leastBuffer<<size {
+		size-- // one that append has made
+	}
 	f.mu.Lock()
-	if len(f.free) < mostFree {
-		f.free = append(f.free, b[:0])
+	if f.held+cap(b) <= mostHeld {
+		f.free[size] = append(f.free[size], b[:0])
+		f.held += cap(b)
 	}
 	f.mu.Unlock()
 }

@@ -8,8 +8,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readSize is how much one read takes at most. The buffers are shared: an idle connection has none.
-const readSize = 64 << 10
+// readSize is how much one read takes at most. There are maxReaders such buffers, as many as threads read at
+// a time; an idle connection has none. A reader that is stopped while it has one (the collector makes those
+// wait that allocate) lets others go on with less: a buffer of scantSize, which is not kept.
+const (
+	readSize   = 64 << 10
+	maxReaders = 8
+	scantSize  = 4 << 10
+)
+
+// reader is a buffer to read into.
+func (s *Server) reader() []byte {
+	select {
+	case b := <-s.readers:
+		return b
+	default:
+		return make([]byte, scantSize)
+	}
+}
+
+// readDone takes the buffer back.
+func (s *Server) readDone(b []byte) {
+	if len(b) == readSize {
+		s.readers <- b // never full: it holds as many as there are
+	}
+}
 
 // tlsReadSize is how much of a record is taken at once; the buffer is the connection's own.
 const tlsReadSize = 4 << 10
@@ -60,19 +83,19 @@ func (c *Conn) readOnce() (again bool, err error) {
 	if c.state.Load() == aborted {
 		return false, errAborted
 	}
-	buf := c.server.readers.Get().(*[readSize]byte)
-	n, err := retry(unix.Read, c.fd, buf[:])
+	buf := c.server.reader()
+	n, err := transfer(unix.SYS_READ, c.fd, buf)
 	var b Batch
 	switch {
 	case err == unix.EAGAIN:
-		c.server.readers.Put(buf)
+		c.server.readDone(buf)
 		return false, nil
 	case err == nil && n == 0:
 		err = io.EOF
 	case err == nil:
 		b, err = c.take(buf[:n])
 	}
-	c.server.readers.Put(buf) // before waiting for the member
+	c.server.readDone(buf) // before waiting for the member
 	return n == len(buf) || b.Word != "", c.deliver(b, err)
 }
 
@@ -163,6 +186,7 @@ func (c *Conn) deliver(b Batch, err error) error {
 		b.Frames, b.Count = b.Frames[len(part.Frames):], b.Count-part.Count
 		c.outstanding.Add(int64(part.Count))
 		c.server.outstanding.Add(int64(part.Count))
+		c.weighBatch(&part)
 		if !c.server.send(part) {
 			return errAborted
 		}

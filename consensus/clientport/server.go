@@ -27,12 +27,13 @@ type Server struct {
 	batches   chan Batch
 	stopped   chan struct{}
 	flusher   flusher
-	readers   sync.Pool // of *[readSize]byte
+	readers   chan []byte // of readSize, those not in use
 	buffers   buffers
 
 	outstanding atomic.Int64 // frames of all connections not yet Done
 	unread      atomic.Int64 // bytes that slow clients have not read
 	large       atomic.Int64 // bytes of large frames not yet Done
+	weight      atomic.Int64 // bytes of heavy batches not yet Done
 
 	parkedCount atomic.Int32
 	parkMu      sync.Mutex
@@ -67,9 +68,12 @@ func New(cfg Config, log *slog.Logger) (_ *Server, err error) {
 		cfg: cfg, log: log, ledger: newLedger(log),
 		batches: make(chan Batch, inFlight), stopped: make(chan struct{}),
 		flusher: flusher{bell: make(chan struct{}, 1)},
-		readers: sync.Pool{New: func() any { return new([readSize]byte) }},
+		readers: make(chan []byte, maxReaders),
 		parked:  map[*Conn]struct{}{}, conns: map[*Conn]struct{}{}, perAddress: map[netip.Addr]int{},
 		tokens: bucket{tokens: cfg.ThrottleTokens},
+	}
+	for range maxReaders {
+		s.readers <- make([]byte, readSize)
 	}
 	if s.most, err = mostConnections(); err != nil {
 		return nil, err
