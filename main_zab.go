@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"example.org/ha/appliance"
 	"example.org/ha/appliance/logline"
 	"example.org/ha/consensus"
 	"example.org/ha/consensus/zoocfg"
@@ -22,9 +23,10 @@ type zabCmd struct {
 }
 
 type zabRunCmd struct {
-	ZooCfg    string            `name:"zoo-cfg" required:"" type:"path" placeholder:"FILE" help:"The configuration, as Apache ZooKeeper reads it."`
-	Define    map[string]string `short:"D" name:"define" mapsep:"none" placeholder:"KEY=VALUE" help:"A system property of ZooKeeper; may be given again."`
-	LogFormat string            `name:"log-format" enum:"text,json" default:"text" help:"How the log is written: text or json."`
+	ZooCfg    string            `name:"zoo-cfg" required:"" xor:"file" type:"path" placeholder:"FILE" help:"The configuration, as Apache ZooKeeper reads it."`
+	Config    string            `short:"c" required:"" xor:"file" type:"path" placeholder:"FILE" help:"The configuration as ha.toml, of which the role \"zab\" is run."`
+	Define    map[string]string `short:"D" name:"define" mapsep:"none" placeholder:"KEY=VALUE" help:"With --zoo-cfg: a system property of ZooKeeper; may be given again."`
+	LogFormat string            `name:"log-format" enum:"text,json" default:"text" help:"With --zoo-cfg: how the log is written, text or json."`
 }
 
 func (zabRunCmd) Help() string {
@@ -32,11 +34,17 @@ func (zabRunCmd) Help() string {
 properties come with -D, as to a server of Apache's, or from the flags in the variable SERVER_JVMFLAGS.
 What a key asks for and does not get, and every key that nobody knows, is named in the log.
 
+With -c it is the appliance of "ha run", with the one role "zab", whatever roles the file names.
+
   ha zab --zoo-cfg /etc/zookeeper/zoo.cfg
-  ha zab --zoo-cfg zoo.cfg -D zookeeper.extendedTypesEnabled=true`
+  ha zab --zoo-cfg zoo.cfg -D zookeeper.extendedTypesEnabled=true
+  ha zab -c /etc/ha/ha.toml`
 }
 
 func (c zabRunCmd) Run(s *surroundings) error {
+	if c.Config != "" {
+		return serve(s, c.Config, appliance.RoleZAB)
+	}
 	lines := logline.NewQueue(s.stderr)
 	defer lines.Flush()
 	log := newLog(lines, c.LogFormat)
