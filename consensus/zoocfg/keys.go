@@ -150,12 +150,12 @@ func directoryTo(field func(*reader) *string) setter {
 	}
 }
 
-// limitTo takes a limit where 0 is none, which Config has as -1.
+// limitTo takes a limit where 0 and less is none, which Config has as -1.
 func limitTo(field func(*reader) *int) setter {
 	return func(r *reader, e entry) {
-		if n, ok := r.int(e, 0, math.MaxInt32); ok {
+		if n, ok := r.int(e, math.MinInt32, math.MaxInt32); ok {
 			*field(r) = int(n)
-			if n == 0 {
+			if n <= 0 {
 				*field(r) = -1
 			}
 		}

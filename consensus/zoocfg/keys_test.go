@@ -18,6 +18,7 @@ func TestHonoured(t *testing.T) {
 	}{
 		{"dataLogDir=/log/", func(c config) any { return c.LogDir }, "/log"},
 		{"maxClientCnxns=0", func(c config) any { return c.MaxConnectionsPerAddress }, -1},
+		{"maxClientCnxns=-1", func(c config) any { return c.MaxConnectionsPerAddress }, -1},
 		{"maxClientCnxns=7", func(c config) any { return c.MaxConnectionsPerAddress }, 7},
 		{"maxCnxns=100", func(c config) any { return c.MaxConnections }, 100},
 		{"minSessionTimeout=-1\nmaxSessionTimeout=60000", func(c config) any {
