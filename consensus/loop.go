@@ -41,6 +41,7 @@ type loop struct {
 	next     int64         // zxid of the next write that is prepared
 	inflight fifo[*asked]  // prepared and not delivered, by zxid
 	spare    []*asked      // requests to be used again
+	outs     [][]byte      // large buffers for what clients are told
 	group    *txnlog.Group // what gathers while the disk is busy
 	writing  *txnlog.Group // what the log has
 	idle     *txnlog.Group // a spare one

@@ -121,7 +121,9 @@ func (m *Member) Run(ctx context.Context, ready func()) error {
 
 // start loads the data and makes the loop of it.
 func (m *Member) start(store *txnlog.Store) (*loop, error) {
+	pace(loadingPace)
 	loaded, err := load(&m.cfg, store, m.log)
+	pace(servingPace)
 	if err != nil {
 		return nil, err
 	}

@@ -10,11 +10,14 @@ import (
 // blankHeader is room for the length and the ReplyHeader of a frame.
 var blankHeader [4 + 16]byte
 
-// Answers gather with the client and go to its connection at the end of the round, or at writeAt bytes.
-// keepAt is how large a client's buffer may stay.
+// Answers gather with the client and go to its connection at the end of the round, or at writeAt bytes. A
+// client keeps a buffer of up to keepAt bytes; larger ones, of largeOut bytes and more, it has for a round,
+// and maxOuts of them are kept for the next.
 const (
-	writeAt = 64 << 10
-	keepAt  = 16 << 10
+	writeAt  = 64 << 10
+	keepAt   = 1 << 10
+	largeOut = 16 << 10
+	maxOuts  = 64
 )
 
 // answer is a reply without a body.
@@ -45,9 +48,34 @@ func (l *loop) touched(c *client) {
 		c.dirty = true
 		l.dirty = append(l.dirty, c)
 	}
-	if len(c.out) >= writeAt {
+	switch {
+	case len(c.out) >= writeAt:
 		l.write(c)
+	case len(c.out) > keepAt/2 && cap(c.out) < largeOut:
+		l.enlarge(c)
 	}
+}
+
+// enlarge gives a client that is told much a large buffer.
+func (l *loop) enlarge(c *client) {
+	var large []byte
+	if n := len(l.outs); n > 0 {
+		large, l.outs = l.outs[n-1], l.outs[:n-1]
+	} else {
+		large = make([]byte, 0, largeOut)
+	}
+	c.out = append(large, c.out...)
+}
+
+// emptied takes a client's buffer back after what was in it has left.
+func (l *loop) emptied(c *client) {
+	if c.out = c.out[:0]; cap(c.out) <= keepAt {
+		return
+	}
+	if n := cap(c.out); n >= largeOut && n <= 2*writeAt && len(l.outs) < maxOuts {
+		l.outs = append(l.outs, c.out)
+	}
+	c.out = nil
 }
 
 // answered counts a frame as done.
@@ -67,9 +95,7 @@ func (l *loop) write(c *client) {
 	}
 	if len(c.out) > 0 {
 		c.line.Write(c.out)
-		if c.out = c.out[:0]; cap(c.out) > keepAt {
-			c.out = nil
-		}
+		l.emptied(c)
 	}
 	if c.done > 0 {
 		c.line.Done(c.done)
