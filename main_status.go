@@ -25,6 +25,7 @@ func writeStatus(w io.Writer, st admin.Status) {
 	_ = table(w, func(w io.Writer) { writeHosts(w, st) })
 	_ = table(w, func(w io.Writer) { writeVIPs(w, st) })
 	_ = table(w, func(w io.Writer) { writeServices(w, st) })
+	_ = table(w, func(w io.Writer) { writeMember(w, st.ZAB) })
 	fmt.Fprintln(w)
 	_ = table(w, func(w io.Writer) { writeCounters(w, st) })
 }
@@ -146,6 +147,19 @@ func writeServices(w io.Writer, st admin.Status) {
 			fmt.Fprintf(w, "\t%v\t%s\t%s\t%d\t%d\t%d\t%s\n", r.Address, state, ago(st.Now, r.Since), r.Current, f.Active, f.Total, reason)
 		}
 	}
+}
+
+func writeMember(w io.Writer, m *admin.Member) {
+	if m == nil {
+		return
+	}
+	var listen []string
+	for _, a := range m.Listen {
+		listen = append(listen, a.String())
+	}
+	fmt.Fprintln(w, "\nZOOKEEPER\tLISTENS ON\tZXID\tZNODES\tSESSIONS\tCONNECTIONS\tWATCHES\tOUTSTANDING")
+	fmt.Fprintf(w, "%s\t%s\t0x%x\t%d\t%d\t%d\t%d\t%d\n", orDash(m.Mode), strings.Join(listen, " "), uint64(m.Zxid), m.Znodes,
+		m.Sessions, m.Connections, m.Watches, m.Outstanding)
 }
 
 // writeCounters writes what was sent, heard and refused since the start.

@@ -34,6 +34,7 @@ func TestStatusForPeople(t *testing.T) {
 		Tracks:  []admin.Track{{VIP: "web", Name: "service web", Weight: -20, Reason: "empty"}, {VIP: "web", Name: "check tcp", Reason: "refused"}},
 		LB:      &lb.Status{Services: []lb.ServiceStatus{{Name: "web", Condition: "serving", Servers: []lb.ServerStatus{{Address: at("10.0.0.21:80"), Drained: true}}}}},
 		Flows:   []admin.Flow{{Service: "web", Server: "10.0.0.21:80", Active: 3, Total: 44}},
+		ZAB:     &admin.Member{Mode: "standalone", Listen: []netip.AddrPort{at("10.0.0.11:2181")}, Zxid: 0x1f, Znodes: 7, Sessions: 2, Connections: 3},
 		LogLost: 5,
 	}
 	var b strings.Builder
@@ -55,6 +56,7 @@ func TestStatusForPeople(t *testing.T) {
 		"lb3 - alive - - - -\n",
 		"web lb1 ", "mail lb2 ", "old 10.0.0.9 ", "none - ",
 		"10.0.0.21:80 unknown, drained ", " 3 44",
+		"standalone 10.0.0.11:2181 0x1f 7 2 3 0 0\n",
 		"configuration /etc/ha/ha.toml, in force for 1m0s; 2 reloads, 1 refused\n",
 		"beats every 100ms, lost after 3; 7 sent, 6 heard, 0 could not be sent; refused: 1 forged, 2 replayed\n",
 		"beat loop process 9, restarted 1 times; no realtime priority (operation not permitted); woke up at most 1.2ms late in the last minute, 40µs in 99 of 100 cases\n",

@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"cmp"
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -56,6 +57,11 @@ func (a *Appliance) Status() admin.Status {
 		s.Flows = a.flows()
 		s.Parts = append(s.Parts, lbPart(st.Failure)...)
 	}
+	if a.member != nil {
+		st, part := a.zabStatus()
+		s.ZAB = st
+		s.Parts = append(s.Parts, part...)
+	}
 	self := a.summarize(hb.VIPs)
 	a.watch.mu.Lock()
 	s.Tracks = a.watch.tracks
@@ -103,6 +109,30 @@ func lbPart(failure string) []admin.Part {
 		return nil
 	}
 	return []admin.Part{{Name: "forwarding", Reason: failure}}
+}
+
+// answersWithin bounds how long a status waits for the member's loop.
+const answersWithin = time.Second
+
+// zabStatus is how the member is. One that cannot log is not ready, though it serves reads.
+func (a *Appliance) zabStatus() (*admin.Member, []admin.Part) {
+	ctx, cancel := context.WithTimeout(context.Background(), answersWithin)
+	defer cancel()
+	st, err := a.member.Status(ctx, 0)
+	if err != nil {
+		return nil, []admin.Part{{Name: "zab loop", Reason: "it does not answer: " + err.Error()}}
+	}
+	m := &admin.Member{
+		Mode: st.Mode, Listen: a.member.Addrs(), Zxid: st.Zxid, Znodes: st.Znodes, Sessions: st.GlobalSessions + st.LocalSessions,
+		Connections: st.Alive, Watches: st.WatchCount, Outstanding: st.Outstanding, FullSince: st.FullSince,
+	}
+	if !st.Serving {
+		return m, nil // its part says so
+	}
+	if !m.FullSince.IsZero() {
+		return m, []admin.Part{{Name: "zab log", Reason: "the disk is full: writes are refused, reads are served"}}
+	}
+	return m, nil
 }
 
 func gossipStatus(c heartbeat.Counters) admin.Gossip {

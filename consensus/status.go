@@ -32,7 +32,7 @@ func (l *loop) status(want fourletter.Want) *fourletter.Status {
 		MinLatency: l.stats.requests.min, AvgLatency: l.stats.requests.average(), MaxLatency: l.stats.requests.max,
 		Responses: l.stats.responses, ProposalSizes: l.stats.proposals,
 		AuthFailed: l.stats.authFailed, SlowSyncs: l.stats.slowSyncs,
-		LastSnapshotZxid: l.snapshots.last, LastSnapshotTime: l.snapshots.lastAt,
+		FullSince: l.full.since, LastSnapshotZxid: l.snapshots.last, LastSnapshotTime: l.snapshots.lastAt,
 		TraceMask: l.stats.traceMask,
 	}
 	if want&fourletter.WantConnections != 0 {

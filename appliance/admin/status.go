@@ -28,10 +28,24 @@ type Status struct {
 	VIPs   []vip.Status  `json:"vips"`
 	Tracks []Track       `json:"tracks,omitempty"`
 	LB     *lb.Status    `json:"lb,omitempty"`
+	ZAB    *Member       `json:"zab,omitempty"`
 	Flows  []Flow        `json:"flows,omitempty"`
 	Notify NotifyTargets `json:"notify"`
 
 	LogLost uint64 `json:"log_lost,omitempty"` // log lines that could not be written
+}
+
+// A Member is this host's ZooKeeper server.
+type Member struct {
+	Mode        string           `json:"mode"` // as ZooKeeper spells it: standalone, leader, …
+	Listen      []netip.AddrPort `json:"listen"`
+	Zxid        int64            `json:"zxid"` // of the last transaction applied
+	Znodes      int              `json:"znodes"`
+	Sessions    int              `json:"sessions"`
+	Connections int              `json:"connections"`
+	Watches     int              `json:"watches"`
+	Outstanding int              `json:"outstanding"`         // requests taken and not answered
+	FullSince   time.Time        `json:"full_since,omitzero"` // since when the disk has no room for the log
 }
 
 // File is the configuration in force.

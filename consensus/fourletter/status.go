@@ -59,6 +59,7 @@ type Status struct {
 	OpenFiles        int64
 	MaxFiles         int64
 	TraceMask        int64
+	FullSince        time.Time // when the log was found without room; zero: it has room
 	LastSnapshotZxid int64     // -1: none
 	LastSnapshotTime time.Time // zero: none
 	ProposalSizes    Sizes     // of a leader
