@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -106,6 +107,63 @@ func TestOutstandingOfAll(t *testing.T) {
 			}
 		}
 	})
+	<-got
+}
+
+// A connection with many unanswered bytes is not read, however few requests they are; others are.
+func TestBytesOfOneConnection(t *testing.T) {
+	waiting := map[*Conn]int{}
+	m := startMember(t, Config{MaxFrame: 1 << 20}, func(m *member, b Batch) {
+		if b.Closed == nil && b.Frames[4] == 'w' {
+			waiting[b.Conn] += b.Count
+			return
+		}
+		m.echo(b)
+	})
+	greedy, other := m.dial(), m.dial()
+	in := flood(t, greedy, frame(strings.Repeat("w", 1<<20)))
+	send(t, other, frame("hello"))
+	want(t, other, frame("hello"))
+	if got := m.server.weight.Load(); got < mostWeight || got > mostWeight+2<<20 || in > 64<<20 {
+		t.Errorf("%d bytes wait for an answer, %d were taken", got, in)
+	}
+	answered := 0
+	for whole := in / (lengthSize + 1<<20); answered < whole; {
+		m.do(func() {
+			for c, n := range waiting {
+				c.Done(n)
+				answered += n
+				delete(waiting, c)
+			}
+		})
+	}
+	if got := m.server.weight.Load(); got != 0 {
+		t.Errorf("%d bytes are left when all is answered", got)
+	}
+}
+
+// Above the bound of all, who has nothing heavy under way can still ask.
+func TestBytesOfAll(t *testing.T) {
+	got := make(chan *Conn, 1000)
+	m := startMember(t, Config{MaxFrame: 1 << 20}, func(_ *member, b Batch) {
+		if b.Closed == nil {
+			got <- b.Conn
+		}
+	})
+	for m.server.weight.Load() < mostWeights {
+		c := m.dial()
+		for n := 0; n < 7 && m.server.weight.Load() < mostWeights; n++ { // each below its own bound
+			send(t, c, frame(strings.Repeat("w", 1<<20)))
+			<-got
+		}
+	}
+	c := m.dial()
+	send(t, c, frame(strings.Repeat("w", 1<<20)))
+	last := <-got
+	if flood(t, c, frame(strings.Repeat("w", 1<<20))) > 16<<20 || len(got) > 0 {
+		t.Error("read, though it has its megabyte already")
+	}
+	m.do(func() { last.Done(1) })
 	<-got
 }
 

@@ -30,8 +30,8 @@ func (c *Conn) Write(p []byte) {
 	c.writes++
 	c.touch()
 	if len(c.out) >= s.cfg.MaxUnread { // whether the client takes it must be known before there is more
-		drain, credit, large := c.publish()
-		s.release(credit, large)
+		drain, back := c.publish()
+		s.release(back)
 		if drain {
 			c.drain()
 		}
@@ -75,9 +75,9 @@ func (c *Conn) touch() {
 }
 
 // publish moves the member's part to where senders find it, and says whether somebody must become one,
-// how many frames were answered, and how many bytes of large ones.
-func (c *Conn) publish() (drain bool, credit, large int) {
-	credit, c.done = c.done, 0
+// and what was answered.
+func (c *Conn) publish() (drain bool, back credit) {
+	back.frames, c.done = c.done, 0
 	writes := c.writes
 	c.writes = 0
 	c.mu.Lock()
@@ -87,7 +87,7 @@ func (c *Conn) publish() (drain bool, credit, large int) {
 		c.out = nil
 	}
 	if c.gone {
-		return false, 0, 0
+		return false, credit{}
 	}
 	c.sent.Add(int64(writes))
 	if len(c.out) > 0 {
@@ -98,9 +98,9 @@ func (c *Conn) publish() (drain bool, credit, large int) {
 		}
 		c.recount()
 	}
-	if credit > 0 { // after the answers are counted: the reader must see one or the other
-		c.outstanding.Add(-int64(credit))
-		large = c.answer(credit)
+	if back.frames > 0 { // after the answers are counted: the reader must see one or the other
+		c.outstanding.Add(-int64(back.frames))
+		c.answer(&back)
 	}
 	if c.ask != nil {
 		if c.end == nil {
@@ -114,17 +114,23 @@ func (c *Conn) publish() (drain bool, credit, large int) {
 	}
 	drain = !c.busy && (len(c.pending) > 0 || c.state.Load() == closing)
 	c.busy = c.busy || drain
-	return drain, credit, large
+	return drain, back
 }
 
-// answer takes the marks off large frames among the n next.
-func (c *Conn) answer(n int) (bytes int) {
-	c.answered += int64(n)
-	for len(c.marks) > 0 && c.marks[0].frame <= c.answered {
-		bytes += c.marks[0].bytes
-		c.marks = c.marks[1:]
+// answer takes the marks off large frames and heavy batches that are answered with b's frames.
+func (c *Conn) answer(b *credit) {
+	c.answered += int64(b.frames)
+	c.marks, b.large = settle(c.marks, c.answered)
+	c.heavy, b.heavy = settle(c.heavy, c.answered)
+	c.weight.Add(-int64(b.heavy))
+}
+
+func settle(marks []mark, answered int64) (rest []mark, bytes int) {
+	for len(marks) > 0 && marks[0].frame <= answered {
+		bytes += marks[0].bytes
+		marks = marks[1:]
 	}
-	return bytes
+	return marks, bytes
 }
 
 // manyBytes waiting are worth counting even while the socket may take them.
