@@ -101,6 +101,7 @@ func (m *Member) storeConfig() txnlog.Config {
 	return txnlog.Config{
 		DataDir: c.DataDir, LogDir: c.LogDir, PreAlloc: c.PreAlloc, MaxLogSize: c.LogSize, MaxRecord: 2 * c.MaxRequest,
 		NoSync: c.NoSync, TrustEmpty: c.TrustEmpty, NoDigest: c.NoDigest, Compression: c.SnapshotCompression, Log: m.log,
+		Alone: len(c.Ensemble.Servers) <= 1,
 	}
 }
 

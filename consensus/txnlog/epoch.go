@@ -103,7 +103,8 @@ func (s *Store) readEpoch(name string) (int64, error) {
 }
 
 // checkEpochs compares the files with the last zxid, as Apache's server does at its start. A missing file
-// is the epoch of the last zxid.
+// is the epoch of the last zxid. A server alone counts for nobody, and Apache's then reads no such file:
+// one that is behind is raised.
 func (s *Store) checkEpochs(last int64) error {
 	current, err := s.readEpoch(currentEpoch)
 	if err != nil {
@@ -117,6 +118,10 @@ func (s *Store) checkEpochs(last int64) error {
 	case epochOf(last) > current:
 		// A crash between writing the file and renaming it.
 		tmp, err := s.readEpoch(currentEpoch + epochTmp)
+		if s.cfg.Alone && err == nil && tmp < epochOf(last) {
+			s.cfg.Log.Warn("epoch file raised to that of the last zxid", "file", s.snaps.join(currentEpoch), "from", current, "to", epochOf(last))
+			tmp = epochOf(last)
+		}
 		if err != nil || tmp < epochOf(last) {
 			return errors.Join(fmt.Errorf("txnlog: %s: current epoch %d is older than the last zxid 0x%x",
 				s.snaps.join(currentEpoch), current, last), err)
@@ -131,11 +136,11 @@ func (s *Store) checkEpochs(last int64) error {
 	if err != nil {
 		return err
 	}
-	if accepted < 0 {
-		if err := s.SetAcceptedEpoch(epochOf(last)); err != nil {
+	if accepted < 0 || s.cfg.Alone && accepted < s.epochs.Current {
+		accepted = s.epochs.Current
+		if err := s.SetAcceptedEpoch(accepted); err != nil {
 			return err
 		}
-		accepted = epochOf(last)
 	}
 	s.epochs.Accepted = accepted
 	if accepted < s.epochs.Current {

@@ -67,6 +67,7 @@ type Config struct {
 	MaxRecord   int    // bytes of the largest record (jute.maxbuffer and extrasize); 0: 2 MiB
 	NoSync      bool   // forceSync=no: an acknowledged write may be lost with the power
 	TrustEmpty  bool   // snapshot.trust.empty: logs without any snapshot are the whole history
+	Alone       bool   // a server of no ensemble: epochs that are behind the log are raised, not refused
 	NoDigest    bool   // digest.enabled=false: snapshots carry no digest section
 	Compression string // of snapshots that are written: "", "gz", "snappy"
 	FS          FS     // nil: the operating system's
