@@ -109,6 +109,7 @@ func (m *Member) storeConfig() txnlog.Config {
 // read, or the log cannot be written: then what is on the disk is not known, and the member must stop.
 func (m *Member) Run(ctx context.Context, ready func()) error {
 	defer close(m.ended)
+	widen()
 	store, err := txnlog.Open(m.storeConfig())
 	if err != nil {
 		return err
@@ -187,7 +188,9 @@ func (m *Member) serve(ctx context.Context, ready func(), store *txnlog.Store, l
 	parts.Wait()
 	close(failed)
 	for e := range failed {
-		err = errors.Join(err, e)
+		if err == nil || e.Error() != err.Error() { // the log's end is the loop's too
+			err = errors.Join(err, e)
+		}
 	}
 	m.log.Info("stopped serving", "zxid", hexadecimal(l.db.tree.LastZxid()))
 	return err

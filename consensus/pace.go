@@ -2,8 +2,21 @@ package consensus
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 )
+
+// leastProcs is how many goroutines the scheduler may run at a time, however few processors there are: the
+// log and a snapshot may both be in a sync, and each keeps its place until the scheduler notices, up to 10 ms
+// later. With two processors and no more places than that, reads waited so long beside every snapshot.
+const leastProcs = 4
+
+// widen gives the scheduler that many, unless whoever started the process has chosen, with GOMAXPROCS.
+func widen() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), leastProcs))
+	}
+}
 
 // The collector's pace, in percent of what is alive. A tree that is loaded leaves no garbage, and each
 // collection on the way would mark again what stays. While the member serves, each change leaves the old
