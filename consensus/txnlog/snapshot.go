@@ -72,7 +72,7 @@ func (w fileWriter) Write(p []byte) (int, error) {
 // full makes a lack of room ErrFull.
 func full(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return errors.Join(ErrFull, err)
+		return fmt.Errorf("%w (%w)", ErrFull, err)
 	}
 	return err
 }
