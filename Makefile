@@ -9,7 +9,7 @@ RACY     = ./net/heartbeat ./net/vip ./lb ./lb/probe ./lb/proxy ./appliance ./ap
 	./consensus ./consensus/clientport ./consensus/txnlog ./consensus/zk ./consensus/adminport
 FUZZTIME ?= 10m
 
-.PHONY: build demo check lint test packages race fuzz bench cross clean
+.PHONY: build demo check lint test packages suites race fuzz bench cross clean
 
 # The binary is static and needs nothing on the host it is copied to.
 build:
@@ -32,6 +32,11 @@ lint:
 test: packages lint race cross
 	CI=true $(GO) test -p 1 -timeout 20m $(UNITS)
 	CI=true $(GO) test -timeout 30m ./appliance/e2e
+
+# The suites that the C and the Java client of ZooKeeper bring with their sources, against ours. Fetches the sources.
+suites:
+	@.ci/suites
+	$(GO) test -tags suites -timeout 60m -run Suite ./appliance/e2e
 
 # The Debian packages of the programs that the tests run beside ours. Needs root once.
 packages:

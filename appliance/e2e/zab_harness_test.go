@@ -247,7 +247,7 @@ func (s suite) run(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), s.limit)
 	defer cancel()
-	script := `ip link set lo up && exec "$@"`
+	script := "ip link set lo up\n\"$@\"\nexit $?" // the shell stays, to bury orphans
 	cmd := exec.CommandContext(ctx, "unshare", append([]string{"--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh", name}, args...)...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), s.env...)
