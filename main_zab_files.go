@@ -21,7 +21,7 @@ import (
 type zabBackupCmd struct {
 	File    string        `arg:"" type:"path" help:"Where the snapshot goes; in a directory it is called snapshot.<zxid>."`
 	From    string        `default:"http://127.0.0.1:8080" placeholder:"URL" help:"The member's admin port."`
-	Auth    string        `env:"HA_ZAB_AUTH" placeholder:"SCHEME:ID" help:"Who asks: digest:USER:PASSWORD of somebody who may do everything on \"/\", or of the super user."`
+	Auth    string        `env:"HA_ZAB_AUTH" placeholder:"SCHEME:ID" default:"digest:anybody:" help:"Who asks: digest:USER:PASSWORD of somebody who may do everything on \"/\", or of the super user. The default is nobody in particular, and enough as long as \"/\" is open to all."`
 	Timeout time.Duration `default:"10m" help:"How long it may take."`
 }
 
@@ -92,13 +92,11 @@ func (c zabBackupCmd) fetch(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if c.Auth != "" {
-		scheme, id, ok := strings.Cut(c.Auth, ":")
-		if !ok {
-			return fmt.Errorf("%w: --auth must be SCHEME:ID", errUsage)
-		}
-		req.Header.Set("Authorization", scheme+" "+id)
+	scheme, id, ok := strings.Cut(c.Auth, ":")
+	if !ok {
+		return fmt.Errorf("%w: --auth must be SCHEME:ID", errUsage)
 	}
+	req.Header.Set("Authorization", scheme+" "+id)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
@@ -106,6 +104,9 @@ func (c zabBackupCmd) fetch(ctx context.Context, w io.Writer) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
+		if resp.StatusCode == http.StatusForbidden {
+			return fmt.Errorf("%s: --auth must name somebody who may do everything on \"/\"", resp.Status)
+		}
 		return fmt.Errorf("%s: %s", resp.Status, strings.Join(strings.Fields(string(text)), " "))
 	}
 	_, err = io.Copy(w, resp.Body)

@@ -154,8 +154,8 @@ func zabMember(t *testing.T, length int) *httptest.Server {
 func TestZabBackupAndRestore(t *testing.T) {
 	backups, data := t.TempDir(), t.TempDir()
 	member := zabMember(t, 1<<20)
-	if code, _, stderr := zab("backup", backups, "--from", member.URL); code != exitFailed || !strings.Contains(stderr, "403") {
-		t.Errorf("nobody asks: exit %d, %s", code, stderr)
+	if code, _, stderr := zab("backup", backups, "--from", member.URL); code != exitFailed || !strings.Contains(stderr, "403") || !strings.Contains(stderr, "--auth") {
+		t.Errorf("nobody in particular asks: exit %d, %s", code, stderr)
 	}
 	t.Setenv("HA_ZAB_AUTH", "digest:super:secret")
 	code, out, stderr := zab("backup", backups, "--from", member.URL)
