@@ -25,8 +25,12 @@ func (l *loop) notice() {
 	if l.wake.IsZero() || late < stalledAfter {
 		return
 	}
-	// What clients sent meanwhile is still on its way through the sockets: one beat more for it.
-	l.sessions.Pause(late + beat)
+	l.sessions.Pause(late)
+	// What clients sent meanwhile is still on its way through the sockets: one beat for it. On a host that
+	// is always late this is no reason to wait for ever.
+	if late >= l.cfg.Tick || l.now.Sub(l.patience) >= l.cfg.Tick {
+		l.patience = l.now.Add(beat)
+	}
 	l.stats.stalls++
 	if late >= l.cfg.Tick {
 		l.log.Warn("this server stood still: sessions expire so much later", "for", late.Round(time.Millisecond))
@@ -35,7 +39,7 @@ func (l *loop) notice() {
 
 // expire proposes the end of every session whose time is over.
 func (l *loop) expire() {
-	if l.full.refuses(l.now) {
+	if l.full.refuses(l.now) || l.now.Before(l.patience) {
 		return
 	}
 	due := slices.DeleteFunc(l.sessions.Expire(l.now), l.heard)

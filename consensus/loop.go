@@ -24,6 +24,8 @@ type loop struct {
 	wall int64     // the same, milliseconds since 1970
 	wake time.Time // when the last wait was to end at the latest; zero: never
 
+	patience time.Time // no session expires before
+
 	db       *database
 	zab      *zab.Peer
 	sessions *session.Tracker
@@ -246,6 +248,9 @@ func (l *loop) deadline() time.Time {
 	}
 	if l.sweeper.next.Before(d) {
 		d = l.sweeper.next
+	}
+	if l.now.Before(l.patience) && d.Before(l.patience) {
+		d = l.patience
 	}
 	if l.full.refuses(l.now) && d.Before(l.full.probe) {
 		d = l.full.probe // nothing of the above can be done before

@@ -80,6 +80,24 @@ func TestAClientThatDoesNotReadIsToldNoMore(t *testing.T) {
 	}
 }
 
+// On a host that is always late sessions end all the same, later by what it was late.
+func TestSessionsExpireOnASlowHost(t *testing.T) {
+	b := newBench(t, nil)
+	w := b.join()
+	const late = stalledAfter
+	for range 100 {
+		b.now = b.now.Add(beat + late) // wake is a beat after the last round
+		b.round()
+		if b.l.group.Last != 0 {
+			break
+		}
+	}
+	waited, timeout := b.now.Sub(time.UnixMilli(1_700_000_000_000)), w.c.timeout
+	if b.l.group.Last == 0 || waited < timeout || waited > 2*(timeout+2*b.l.cfg.Tick) {
+		t.Errorf("a session of %v waited %v, group %d", timeout, waited, b.l.group.Last)
+	}
+}
+
 func TestAClientThatReadsSlowlyKeepsItsSession(t *testing.T) {
 	b, w, read := large(t)
 	w.send(read)
