@@ -185,7 +185,7 @@ func (l *loop) frame(c *client, frame []byte) {
 	switch {
 	case op == jute.OpAuth:
 		l.auth(a)
-	case op == jute.OpSASL && l.users != nil:
+	case op == jute.OpSASL && (l.users != nil || a.err != nil):
 		l.sasl(a)
 	case !l.db.admitted(c.ids):
 		l.answer(a, 0, jute.SessionClosedRequireSASL)
@@ -238,6 +238,10 @@ func (l *loop) newAsked(c *client, xid int32, op jute.Op, body []byte) *asked {
 	a.client, a.at = c, l.now
 	if forClients(op) {
 		a.Request, a.err = jute.ParseRequest(op, body)
+		if op == jute.OpMultiRead && a.err != nil {
+			multi, err := jute.ParseRequest(jute.OpMulti, body)
+			a.writes = err == nil && len(multi.Ops) > 0
+		}
 	} else {
 		a.Request.Op = op
 	}
@@ -272,6 +276,10 @@ func (l *loop) pong(c *client) {
 // auth proves another identity. It takes effect for the requests that follow, not for those under way.
 func (l *loop) auth(a *asked) {
 	c := a.client
+	if a.err != nil {
+		l.hangUp(c, closedMalformed, a.err)
+		return
+	}
 	ids, ok := l.db.authenticate(&a.request)
 	if !ok {
 		l.stats.authFailed++
@@ -320,7 +328,7 @@ func (l *loop) read(a *asked) {
 		zxid = 0
 	}
 	l.endReply(c, start, jute.ReplyHeader{Xid: a.xid, Zxid: zxid, Err: code})
-	if a.Op == jute.OpMultiRead && code != jute.OK {
+	if a.writes {
 		c.out = jute.EndFrame(jute.MultiEnd.AppendTo(c.out), start) // as Apache's server has it
 	}
 	l.done(a)

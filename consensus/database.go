@@ -49,6 +49,7 @@ type rules struct {
 type request struct {
 	jute.Request
 	err     error // why the body could not be decoded
+	writes  bool  // a multiRead whose parts are all writes: refused in another form
 	xid     int32
 	session int64
 	ids     []jute.ID // who the client is: from identify and authenticate

@@ -123,7 +123,7 @@ func TestRoundTrip(t *testing.T) {
 		{Op: OpCreate, Path: "/a", Data: nil, ACL: []ACL{{PermAll, ID{"world", "anyone"}}}, Flags: FlagEphemeralSequential},
 		{Op: OpCreate, Path: "", Data: []byte{}, ACL: nil},
 		{Op: OpReconfig, Members: &Members{Joining: "server.1=a:1:2;3", Leaving: "2", ConfigID: -1}},
-		{Op: OpSetWatches, Watches: &Watches{RelativeZxid: 5, Data: []string{"/a"}, Exist: []string{}, Child: nil}},
+		{Op: OpSetWatches, Watches: &Watches{RelativeZxid: 5, Data: []string{"/a"}, Exist: []string{}, Child: []string{"/b", ""}}},
 		{Op: OpMulti, Ops: []Request{}},
 		{Op: OpMultiRead, Ops: []Request{{Op: OpGetChildren, Path: "/"}}},
 		{Op: OpCheckWatches, Path: "/a", Mode: WatcherAny},
@@ -211,6 +211,14 @@ func TestMultiHoldsOnlyItsParts(t *testing.T) {
 	l := LoggedTxn{Header: TxnHeader{Type: OpMulti}, Txn: x}
 	if _, err := ParseLoggedTxn(l.AppendTo(nil)); !errors.Is(err, ErrMulti) {
 		t.Errorf("multi in multi: %v", err)
+	}
+}
+
+func TestSetWatchesWithoutAList(t *testing.T) {
+	w := Watches{Data: []string{}, Exist: nil, Child: []string{}}
+	r := Request{Op: OpSetWatches, Watches: &w}
+	if _, err := ParseRequest(OpSetWatches, r.AppendTo(nil)); !errors.Is(err, ErrLength) {
+		t.Errorf("a null list: %v", err)
 	}
 }
 

@@ -84,9 +84,9 @@ func (d *Decoder) request(op Op) Request {
 	case OpAuth:
 		r.Mode, r.Scheme, r.Data = d.Int(), d.String(), d.Buffer()
 	case OpSetWatches, OpSetWatches2:
-		w := &Watches{RelativeZxid: d.Long(), Data: d.Strings(), Exist: d.Strings(), Child: d.Strings()}
+		w := &Watches{RelativeZxid: d.Long(), Data: d.paths(), Exist: d.paths(), Child: d.paths()}
 		if op == OpSetWatches2 {
-			w.Persistent, w.Recursive = d.Strings(), d.Strings()
+			w.Persistent, w.Recursive = d.paths(), d.paths()
 		}
 		r.Watches = w
 	case OpSASL:
@@ -127,6 +127,15 @@ func (d *Decoder) parts(op Op) []Request {
 			d.Fail(fmt.Errorf("%w: %v", ErrMulti, h.Type))
 		}
 	}
+}
+
+// paths reads a vector of strings that may not be null.
+func (d *Decoder) paths() []string {
+	p := d.Strings()
+	if p == nil {
+		d.Fail(ErrLength)
+	}
+	return p
 }
 
 func partOfMulti(op Op) bool {
