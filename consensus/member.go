@@ -109,7 +109,6 @@ func (m *Member) storeConfig() txnlog.Config {
 // read, or the log cannot be written: then what is on the disk is not known, and the member must stop.
 func (m *Member) Run(ctx context.Context, ready func()) error {
 	defer close(m.ended)
-	widen()
 	store, err := txnlog.Open(m.storeConfig())
 	if err != nil {
 		return err

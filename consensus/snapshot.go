@@ -140,7 +140,9 @@ func keepStore(ctx context.Context, store *txnlog.Store, cfg *Config, log *slog.
 			return
 		case c := <-jobs:
 			start := time.Now()
+			narrow := widen()
 			err := c.commit(ctx, store)
+			narrow()
 			results <- kept{zxid: c.zxid, took: time.Since(start), err: err} // one job at a time: there is room
 			if err == nil && cfg.PurgeInterval == 0 {
 				purgeStore(store, cfg.Retain, log)
