@@ -36,7 +36,7 @@ const policy = `
 	consensus/jute, consensus/tree, consensus/session, consensus/quorum, consensus/zab, consensus/txnlog, consensus/clientport, consensus/fourletter, consensus/adminport, consensus/sasl < consensus
 	consensus                                         < consensus/zoocfg
 	consensus/fourletter, consensus/sasl              < consensus/zoocfg
-	consensus, consensus/zoocfg                       < appliance
+	consensus, consensus/zoocfg, consensus/zk         < appliance
 	appliance, appliance/admin, lb, lb/health, net/vip, net/heartbeat, consensus, consensus/zk < appliance/demo
 	appliance, appliance/admin, appliance/beat, appliance/demo, appliance/logline, consensus, consensus/zoocfg, consensus/zk, consensus/txnlog, consensus/jute < main
 `
