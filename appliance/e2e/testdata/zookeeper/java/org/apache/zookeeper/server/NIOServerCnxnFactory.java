@@ -1,0 +1,4 @@
+package org.apache.zookeeper.server;
+
+public class NIOServerCnxnFactory extends ExternalServerCnxnFactory {
+}
