@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -68,12 +69,19 @@ func newZookeeper(t *testing.T, kind, lines string, props ...string) *zookeeperS
 	return s
 }
 
+// The port is below those that the kernel gives to clients: one that dials a server which is not there yet
+// could be given the same port, connect to itself, and hold it.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for range 100 {
+		port := 20000 + rand.IntN(12000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 func (s *zookeeperServer) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -73,13 +74,20 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func newMember(kind, dir string) *member {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
+// freeAddress has a port below those that the kernel gives to clients: one that dials a server which is not
+// there yet could be given the same port, connect to itself, and hold it.
+func freeAddress() string {
+	for {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
 	}
-	addr := l.Addr().String()
-	l.Close()
+}
+
+func newMember(kind, dir string) *member {
+	addr := freeAddress()
 	_, port, _ := net.SplitHostPort(addr)
 	cfg := filepath.Join(dir, "zoo.cfg")
 	text := fmt.Sprintf("tickTime=500\ndataDir=%s/data\nclientPort=%s\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n", dir, port)
