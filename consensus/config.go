@@ -340,8 +340,8 @@ func (c Config) Check() error {
 	if d.MinSessionTimeout < time.Millisecond || d.MinSessionTimeout > d.MaxSessionTimeout || d.MaxSessionTimeout > 24*24*time.Hour {
 		bad("max_session_timeout: from %v to %v: want at least 1ms, the first not above the second, and below 24 days", d.MinSessionTimeout, d.MaxSessionTimeout)
 	}
-	if d.MaxRequest < 1024 || d.MaxRequest > 1<<30 {
-		bad("max_request: %d is not within 1024 to %d", d.MaxRequest, 1<<30)
+	if d.MaxRequest < 64 || d.MaxRequest > 1<<30 {
+		bad("max_request: %d is not within 64 to %d", d.MaxRequest, 1<<30)
 	}
 	for _, f := range []struct {
 		name  string

@@ -55,7 +55,7 @@ var named = map[string]setter{
 
 // system are the system properties that mean something here.
 var system = map[string]setter{
-	"jute.maxbuffer":         intTo(1024, 1<<30, func(r *reader) *int { return &r.cfg.MaxRequest }),
+	"jute.maxbuffer":         intTo(64, 1<<30, func(r *reader) *int { return &r.cfg.MaxRequest }),
 	"globalOutstandingLimit": intTo(1, math.MaxInt32, func(r *reader) *int { return &r.cfg.MaxOutstanding }),
 	"maxCnxns":               intTo(0, math.MaxInt32, func(r *reader) *int { return &r.cfg.MaxConnections }),
 	"snapCount":              snapCount,

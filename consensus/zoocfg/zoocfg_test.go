@@ -117,7 +117,7 @@ initLimit=-3
 		`zoo.cfg: dataDir is not set`,
 		`zoo.cfg: clientPortAddress is set but clientPort is not set`,
 		`-D: snapCount: "many" is not a whole number`,
-		`-D: jute.maxbuffer: 12 is out of range: want 1024 to 1073741824`,
+		`-D: jute.maxbuffer: 12 is out of range: want 64 to 1073741824`,
 	} {
 		if !slices.Contains(strings.Split(err.Error(), "\n"), want) {
 			t.Errorf("missing: %s", want)
