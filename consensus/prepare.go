@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"example.org/ha/consensus/jute"
+	"example.org/ha/consensus/tree"
 )
 
 // A draft is a request while it becomes a transaction.
@@ -105,19 +106,28 @@ func nextVersion(have, want int32) (int32, jute.Code) {
 	return have + 1, jute.OK
 }
 
-func (d *database) prepareSetData(w *draft, q *jute.Request, t *jute.Txn) jute.Code {
+// target is the znode that a request names, as it will be, if the client may do that to it.
+func (d *database) target(w *draft, path string, perm int32) (tree.Change, jute.Code) {
 	if !w.alive {
-		return jute.SessionExpired
+		return tree.Change{}, jute.SessionExpired
 	}
-	if !validPath(q.Path) {
-		return jute.BadArguments
+	if !validPath(path) {
+		return tree.Change{}, jute.BadArguments
 	}
-	n, ok := d.pending.Node(q.Path)
-	if !ok {
-		return jute.NoNode
+	n, ok := d.pending.Node(path)
+	switch {
+	case !ok:
+		return n, jute.NoNode
+	case !d.allowed(w.ids, n.ACL, perm):
+		return n, jute.NoAuth
 	}
-	if !d.allowed(w.ids, n.ACL, jute.PermWrite) {
-		return jute.NoAuth
+	return n, jute.OK
+}
+
+func (d *database) prepareSetData(w *draft, q *jute.Request, t *jute.Txn) jute.Code {
+	n, code := d.target(w, q.Path, jute.PermWrite)
+	if code != jute.OK {
+		return code
 	}
 	if !d.withinQuota(w, q.Path, 0, int64(len(q.Data))-int64(n.DataLength)) {
 		return jute.QuotaExceeded
@@ -157,18 +167,9 @@ func (d *database) prepareSetACL(w *draft, q *jute.Request, t *jute.Txn) jute.Co
 }
 
 func (d *database) prepareCheck(w *draft, q *jute.Request, t *jute.Txn) jute.Code {
-	if !w.alive {
-		return jute.SessionExpired
-	}
-	if !validPath(q.Path) {
-		return jute.BadArguments
-	}
-	n, ok := d.pending.Node(q.Path)
-	if !ok {
-		return jute.NoNode
-	}
-	if !d.allowed(w.ids, n.ACL, jute.PermRead) {
-		return jute.NoAuth
+	n, code := d.target(w, q.Path, jute.PermRead)
+	if code != jute.OK {
+		return code
 	}
 	version, code := nextVersion(n.Stat.Version, q.Version)
 	if code != jute.OK {
